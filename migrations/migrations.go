@@ -1,0 +1,11 @@
+// Package migrations holds the schema, one folder of numbered goose files for
+// each database. It refuses to know what the tables are for: each module owns
+// its own.
+package migrations
+
+import "embed"
+
+// SQLite holds sqlite/*.sql.
+//
+//go:embed sqlite/*.sql
+var SQLite embed.FS
