@@ -1,0 +1,208 @@
+// Package docsync is the sync protocol of one document, without I/O: the graph
+// of its committed changes, the changes on their way into it, and what each
+// peer is to be sent next. It speaks version 1 of Automerge's sync messages and
+// follows the rules that keep stock clients from stalling.
+//
+// It decodes no operation and materialises no document. It tells nobody of a
+// change that has not been committed, nor of heads that name one.
+//
+// A session of Receive, Commit and Next:
+//
+//	refused, err := doc.Receive(peer, message) // checks and stages its changes
+//	… make doc.Staged() durable …
+//	doc.Commit()                               // now they are part of the log
+//	for every peer: out, ok := doc.Next(peer)  // what it is to be sent, if anything
+//	… send doc.Append(nil, out) …; doc.Sent(peer, out)
+//
+// Nothing in it is safe for concurrent use.
+package docsync
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"atrium/collab/change"
+)
+
+// Document is one document's log and the changes that wait to become part of it.
+type Document struct {
+	g         graph
+	committed int           // the log is g's first changes
+	headsAt   []position    // of the log
+	heads     []change.Hash // of the log, sorted; replaced, never altered
+	staged    []Staged      // g's other changes
+	waiting   []*Peer       // whose messages wait for the commit
+	orphans   orphans
+}
+
+// Staged is a change that has passed all checks and is to be made durable.
+type Staged struct {
+	Chunk []byte
+	From  *Peer
+}
+
+// Refusal says that a change was refused for good, and why.
+type Refusal struct {
+	Peer   *Peer
+	Change change.Hash // zero if the chunk could not be read
+	Err    error
+}
+
+// Extend adds a run of change chunks that are in the log already, behind those
+// that the document knows. Staged changes are put behind them: those among the
+// run are dropped, those that no longer fit are refused.
+func (d *Document) Extend(run []byte) ([]Refusal, error) {
+	staged := d.staged
+	d.unstage()
+	for len(run) > 0 {
+		c, rest, err := change.Next(run)
+		if err != nil {
+			return nil, fmt.Errorf("log: %w", err)
+		}
+		run = rest
+		if _, known := d.g.find(c.Hash); known {
+			continue
+		}
+		if _, missing := d.missingDep(&c); missing {
+			return nil, fmt.Errorf("log: change %s comes before what it depends on", c.Hash)
+		}
+		d.g.add(&c)
+	}
+	d.publish()
+	var refused []Refusal
+	for _, s := range staged {
+		c, err := change.Parse(s.Chunk)
+		if err == nil {
+			refused = d.stage(&c, s.From, refused)
+		}
+	}
+	return refused, nil
+}
+
+// Len is how many changes the log has.
+func (d *Document) Len() int { return d.committed }
+
+// Heads returns the log's heads, sorted. The caller must not alter them.
+func (d *Document) Heads() []change.Hash { return d.heads }
+
+// Staged returns what is to be made durable, in log order; valid until the next call.
+func (d *Document) Staged() []Staged { return d.staged }
+
+// Commit makes the staged changes part of the log. They are durable by now.
+func (d *Document) Commit() {
+	before := d.committed
+	d.publish()
+	d.release()
+	// A peer that has written all of this alone needs no copy of it.
+	if p := soleAuthor(d.staged); p != nil && p.live && p.pos == before && len(p.list) == 0 {
+		p.pos = d.committed
+	}
+	d.staged = nil
+}
+
+func soleAuthor(staged []Staged) *Peer {
+	for _, s := range staged {
+		if s.From != staged[0].From {
+			return nil
+		}
+	}
+	if len(staged) == 0 {
+		return nil
+	}
+	return staged[0].From
+}
+
+// Abandon gives the staged changes up. The peers that it returns have sent some
+// of them, and must start over with a new connection.
+func (d *Document) Abandon() []*Peer {
+	peers := d.waiting
+	d.unstage()
+	return peers
+}
+
+func (d *Document) unstage() {
+	d.release()
+	d.staged = nil
+	d.g.truncate(d.committed, d.headsAt)
+}
+
+// wait makes the peer's messages wait until what is staged is committed.
+func (d *Document) wait(p *Peer) {
+	if !p.uncommitted {
+		p.uncommitted = true
+		d.waiting = append(d.waiting, p)
+	}
+}
+
+func (d *Document) release() {
+	for _, p := range d.waiting {
+		p.uncommitted = false
+	}
+	d.waiting = nil
+}
+
+func (d *Document) publish() {
+	d.committed = d.g.n
+	d.headsAt = append(d.headsAt[:0], d.g.heads...)
+	d.heads = make([]change.Hash, len(d.headsAt))
+	for i, p := range d.headsAt {
+		d.heads[i] = d.g.at(p).hash
+	}
+	slices.SortFunc(d.heads, compareHashes)
+}
+
+func compareHashes(a, b change.Hash) int { return bytes.Compare(a[:], b[:]) }
+
+// known returns a change's position if it is in the log. Staged changes are not.
+func (d *Document) known(h change.Hash) (position, bool) {
+	p, ok := d.g.find(h)
+	return p, ok && int(p) < d.committed
+}
+
+func (d *Document) missingDep(c *change.Change) (change.Hash, bool) {
+	for i := range c.NumDeps() {
+		if _, ok := d.g.find(c.Dep(i)); !ok {
+			return c.Dep(i), true
+		}
+	}
+	return change.Hash{}, false
+}
+
+var errOnRefused = errors.New("depends on a refused change")
+
+// stage puts a checked change behind what is staged, with all that waited for
+// it; or holds it until its dependencies come. It appends to refused.
+func (d *Document) stage(c *change.Change, from *Peer, refused []Refusal) []Refusal {
+	ready := []*orphan{{*c, from}}
+	for len(ready) > 0 {
+		c, from := &ready[len(ready)-1].change, ready[len(ready)-1].from
+		ready = ready[:len(ready)-1]
+		if _, known := d.g.find(c.Hash); known {
+			continue
+		}
+		if missing, ok := d.missingDep(c); ok {
+			err := error(nil)
+			if from.refusals.has(missing) {
+				err = errOnRefused
+			} else if d.orphans.byHash[c.Hash] == nil {
+				err = d.orphans.hold(c, missing, from)
+			}
+			if err != nil {
+				refused = append(refused, Refusal{from, c.Hash, err})
+			}
+			continue
+		}
+		if err := d.g.check(c); err != nil {
+			refused = append(refused, Refusal{from, c.Hash, err})
+			continue
+		}
+		c.Chunk = bytes.Clone(c.Chunk) // or it would keep the whole message
+		d.g.add(c)
+		d.staged = append(d.staged, Staged{c.Chunk, from})
+		d.wait(from)
+		ready = append(ready, d.orphans.release(c.Hash)...)
+	}
+	return refused
+}
