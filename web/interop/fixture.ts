@@ -1,0 +1,13 @@
+// One server for a whole test file, and an end to every client after each test.
+
+import { afterAll, afterEach, beforeAll } from "vitest"
+import { Atrium, type AtriumOptions, tempDir } from "./atrium.ts"
+import { hangUpAll } from "./clients.ts"
+
+export function useAtrium(options: AtriumOptions = {}): Atrium {
+  const atrium = new Atrium(tempDir(), options)
+  beforeAll(() => atrium.start())
+  afterEach(hangUpAll)
+  afterAll(() => atrium.stop())
+  return atrium
+}

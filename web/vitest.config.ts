@@ -1,0 +1,15 @@
+import { defineConfig } from "vitest/config"
+
+export default defineConfig({
+  test: {
+    include: ["interop/*.test.ts"],
+    // Needs a recorded trace; `npm run trace` runs it alone.
+    exclude: ["interop/trace.test.ts"],
+    setupFiles: ["interop/setup.ts"],
+    // Each file starts servers of its own; side by side they would measure each other.
+    fileParallelism: false,
+    pool: "forks",
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+})
