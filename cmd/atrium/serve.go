@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"atrium/collab"
+	"atrium/internal/auth"
+	"atrium/internal/db"
+	"atrium/internal/mux"
+	"atrium/presence"
+	"atrium/web"
+)
+
+type serveCommand struct {
+	keySettings
+	Addr           string   `help:"Listen address." env:"ATRIUM_ADDR" default:"127.0.0.1:8080"`
+	JWKSURL        string   `name:"jwks-url" help:"Keys of an identity provider; HS256 tokens are refused then." env:"ATRIUM_JWKS_URL"`
+	AllowedOrigins []string `help:"Browsers' origins, exact; default: the same host." env:"ATRIUM_ALLOWED_ORIGINS"`
+	QueryToken     bool     `help:"Accept ?token= on /ws." env:"ATRIUM_QUERY_TOKEN" default:"true" negatable:""`
+	LogLevel       string   `help:"debug, info, warn or error." env:"ATRIUM_LOG_LEVEL" default:"info" enum:"debug,info,warn,error"`
+}
+
+// drainTimeout is how long a stop waits for clients to hang up.
+const drainTimeout = 10 * time.Second
+
+// Run serves until SIGTERM or an interrupt.
+func (c *serveCommand) Run() error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	s, err := c.start(ctx, log)
+	if err != nil {
+		return err
+	}
+	log.Info("listening", "addr", s.listener.Addr().String(), "version", version())
+	if c.Dev {
+		fmt.Printf("Atrium is ready: open http://%s\n", s.listener.Addr())
+	}
+	err = s.serve(ctx)
+	stop() // a second signal ends the program at once
+	log.Info("stopped")
+	return err
+}
+
+// server is everything that runs.
+type server struct {
+	listener net.Listener
+	http     *http.Server
+	db       *db.DB
+	verifier *auth.Verifier
+	mux      *mux.Mux
+	collab   *collab.Module
+	draining atomic.Bool
+}
+
+// start opens and wires everything, from the ground up.
+func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, err error) {
+	s := &server{}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	authOptions, err := c.authOptions()
+	if err != nil {
+		return nil, err
+	}
+	if s.db, err = db.Open(ctx, db.Options{Dir: c.DataDir, Logger: log}); err != nil {
+		return nil, err
+	}
+	identity, err := s.db.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	authOptions.Logger = log
+	if s.verifier, err = auth.New(ctx, authOptions); err != nil {
+		return nil, err
+	}
+	s.mux = mux.New(mux.Options{
+		SenderID: identity.SenderID, StorageID: identity.StorageID, Version: version(),
+		Verify:         s.verifier.Verify,
+		AllowedOrigins: c.AllowedOrigins, LoopbackOrigins: c.Dev, RefuseQuery: !c.QueryToken,
+		Logger: log,
+	})
+	presence.New(presence.Options{DB: s.db, Mux: s.mux, Logger: log})
+	s.collab = collab.New(collab.Options{DB: s.db, Mux: s.mux, SenderID: identity.SenderID, Logger: log})
+
+	routes := http.NewServeMux()
+	routes.Handle("GET /ws", s.mux)
+	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { status(w, http.StatusOK, "ok") })
+	routes.HandleFunc("GET /readyz", s.ready)
+	routes.Handle("/", web.Handler())
+	if c.Dev {
+		dev{secret: authOptions.Secret, issuer: c.JWTIssuer, audience: c.JWTAudience}.routes(routes)
+	}
+	s.http = &http.Server{
+		Handler:           routes,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	if s.listener, err = net.Listen("tcp", c.Addr); err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return s, nil
+}
+
+// serve serves until ctx is done, then drains: no new sessions, what has been
+// accepted is committed, sessions are told to come back later.
+func (s *server) serve(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(s.listener) }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	s.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	s.mux.StopReading()
+	s.collab.Close(ctx)
+	s.mux.Close(ctx)
+	return errors.Join(err, s.http.Shutdown(ctx), s.close())
+}
+
+// close releases what start has opened, as far as it got.
+func (s *server) close() error {
+	if s.verifier != nil {
+		s.verifier.Close()
+	}
+	if s.db != nil {
+		return s.db.Close()
+	}
+	return nil
+}
+
+// ready answers whether this node should get clients.
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	switch {
+	case s.draining.Load():
+		status(w, http.StatusServiceUnavailable, "draining")
+	case s.db.Ping(ctx) != nil:
+		status(w, http.StatusServiceUnavailable, "database unreachable")
+	default:
+		status(w, http.StatusOK, "ok")
+	}
+}
+
+func status(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	fmt.Fprintf(w, "{\"status\":%q}\n", text)
+}
+
+// version is the module's version, or the commit that it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return s.Value[:12]
+		}
+	}
+	return info.Main.Version
+}

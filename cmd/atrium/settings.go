@@ -1,0 +1,106 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"atrium/internal/auth"
+)
+
+// keySettings say how tokens are signed; serve and token share them.
+type keySettings struct {
+	DataDir     string `help:"SQLite file and other local state." env:"ATRIUM_DATA_DIR" default:"./atrium-data" type:"path"`
+	JWTSecret   string `name:"jwt-secret" help:"HS256 key, 32 bytes at least." env:"ATRIUM_JWT_SECRET"`
+	JWTIssuer   string `name:"jwt-issuer" help:"What the claim iss must be." env:"ATRIUM_JWT_ISSUER"`
+	JWTAudience string `name:"jwt-audience" help:"What the claim aud must name." env:"ATRIUM_JWT_AUDIENCE"`
+	Dev         bool   `help:"Development: a secret of its own, a sign-in page, loopback only." env:"ATRIUM_DEV"`
+}
+
+// secret returns the configured secret, or in development the data directory's own.
+func (k *keySettings) secret() ([]byte, error) {
+	switch {
+	case k.JWTSecret != "":
+		if len(k.JWTSecret) < minSecret {
+			return nil, fmt.Errorf("ATRIUM_JWT_SECRET has %d bytes: it must have %d at least", len(k.JWTSecret), minSecret)
+		}
+		return []byte(k.JWTSecret), nil
+	case k.Dev:
+		return devSecret(k.DataDir)
+	}
+	return nil, nil
+}
+
+const minSecret = 32
+
+// devSecret reads the development secret, made on first use.
+func devSecret(dir string) ([]byte, error) {
+	path := filepath.Join(dir, "dev-secret")
+	secret, err := os.ReadFile(path)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return secret, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create data directory: %w", err)
+	}
+	random := make([]byte, minSecret)
+	rand.Read(random)
+	secret = []byte(hex.EncodeToString(random))
+	if err := os.WriteFile(path, secret, 0o600); err != nil {
+		return nil, fmt.Errorf("keep the development secret: %w", err)
+	}
+	return secret, nil
+}
+
+// authOptions say what tokens serve accepts.
+func (c *serveCommand) authOptions() (auth.Options, error) {
+	o := auth.Options{JWKSURL: c.JWKSURL, Issuer: c.JWTIssuer, Audience: c.JWTAudience}
+	if c.JWKSURL != "" {
+		return o, nil // HS256 tokens are refused then, even with a secret at hand
+	}
+	secret, err := c.secret()
+	if err != nil {
+		return o, err
+	}
+	if secret == nil {
+		return o, errors.New("no key to check tokens with: set ATRIUM_JWT_SECRET (32 bytes at least) or ATRIUM_JWKS_URL, or start with --dev")
+	}
+	o.Secret = secret
+	return o, nil
+}
+
+// check finds mistakes that can be named before anything is opened.
+func (c *serveCommand) check() error {
+	for _, later := range []string{"ATRIUM_DATABASE_URL", "ATRIUM_REDIS_URL"} {
+		if os.Getenv(later) != "" {
+			return fmt.Errorf("%s is set, but this atrium knows only SQLite and one node: unset it", later)
+		}
+	}
+	host, _, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return fmt.Errorf("ATRIUM_ADDR %q is not host:port", c.Addr)
+	}
+	if c.Dev && !loopbackHost(host) {
+		return fmt.Errorf("--dev hands out tokens to anybody and serves loopback only: use an address such as 127.0.0.1:8080, not %q", c.Addr)
+	}
+	if c.Dev && c.JWKSURL != "" {
+		return errors.New("--dev signs its own tokens: unset ATRIUM_JWKS_URL")
+	}
+	for _, origin := range c.AllowedOrigins {
+		if scheme, host, ok := strings.Cut(origin, "://"); !ok || scheme == "" || host == "" || strings.ContainsAny(host, "/*") {
+			return fmt.Errorf("ATRIUM_ALLOWED_ORIGINS: %q is not an origin such as https://app.example.com", origin)
+		}
+	}
+	return nil
+}
+
+func loopbackHost(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,38 @@
+package collab
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"math/big"
+	"strings"
+)
+
+// maxDocumentID bounds an id's length; 16 random bytes make about 27.
+const maxDocumentID = 64
+
+const base58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+// validDocumentID reports whether id is bs58check: base58 of some bytes and the
+// first four bytes of their double SHA-256, without a version byte.
+func validDocumentID(id string) bool {
+	if len(id) == 0 || len(id) > maxDocumentID {
+		return false
+	}
+	value, radix := new(big.Int), big.NewInt(int64(len(base58)))
+	for i := range len(id) {
+		digit := strings.IndexByte(base58, id[i])
+		if digit < 0 {
+			return false
+		}
+		value.Add(value.Mul(value, radix), big.NewInt(int64(digit)))
+	}
+	zeros := len(id) - len(strings.TrimLeft(id, base58[:1]))
+	data := append(make([]byte, zeros), value.Bytes()...)
+	if len(data) <= 4 {
+		return false
+	}
+	payload, check := data[:len(data)-4], data[len(data)-4:]
+	sum := sha256.Sum256(payload)
+	sum = sha256.Sum256(sum[:])
+	return bytes.Equal(sum[:4], check)
+}

@@ -1,0 +1,103 @@
+package collab
+
+import (
+	"sync"
+	"time"
+
+	"atrium/collab/docsync"
+	"atrium/internal/mux"
+)
+
+// event is what happens to a room. Each stands in its mailbox until the room's
+// goroutine takes it.
+type event interface{ size() int }
+
+type (
+	received struct { // a sync message
+		reply   *mux.Reply
+		message docsync.Message
+		bytes   int
+	}
+	shouted struct { // an ephemeral message
+		reply   *mux.Reply
+		message *ephemeralMessage
+	}
+	drained   struct{ m *member }      // a busy socket is free again
+	regranted struct{ s *mux.Session } // has a new token
+	leaving   struct{ s *mux.Session }
+	stopping  struct{}
+)
+
+func (e received) size() int { return e.bytes + 200 }
+func (e shouted) size() int  { return len(e.message.Data) + 200 }
+func (drained) size() int    { return 0 }
+func (regranted) size() int  { return 0 }
+func (leaving) size() int    { return 0 }
+func (stopping) size() int   { return 0 }
+
+// mailboxBytes is what a mailbox holds before those who put into it have to wait.
+const mailboxBytes = 32 << 20
+
+// mailbox holds the events of one room. Putting never blocks, so that whoever
+// holds locks, or flushes a socket, can do it; who may wait, waits afterwards.
+type mailbox struct {
+	mu     sync.Mutex
+	events []event       // guarded by mu
+	bytes  int           // guarded by mu
+	wake   chan struct{} // holds one token when there is something new
+	space  chan struct{} // closed when there is space again; nil while there is; guarded by mu
+}
+
+func newMailbox() *mailbox { return &mailbox{wake: make(chan struct{}, 1)} }
+
+func (b *mailbox) put(e event) {
+	b.mu.Lock()
+	b.events = append(b.events, e)
+	b.bytes += e.size()
+	if b.bytes > mailboxBytes && b.space == nil {
+		b.space = make(chan struct{})
+	}
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns all events and gives buf its room back.
+func (b *mailbox) take(buf []event) []event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	events := b.events
+	b.events, b.bytes = buf[:0], 0
+	if b.space != nil {
+		close(b.space)
+		b.space = nil
+	}
+	return events
+}
+
+func (b *mailbox) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.events) == 0
+}
+
+// waitForSpace waits until the mailbox is not over full, and reports whether
+// that came in time.
+func (b *mailbox) waitForSpace(patience time.Duration) bool {
+	b.mu.Lock()
+	space := b.space
+	b.mu.Unlock()
+	if space == nil {
+		return true
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-space:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
