@@ -33,6 +33,7 @@ type Document struct {
 	headsAt   []position    // of the log
 	heads     []change.Hash // of the log, sorted; replaced, never altered
 	staged    []Staged      // g's other changes
+	bytes     int           // of staged
 	waiting   []*Peer       // whose messages wait for the commit
 	orphans   orphans
 }
@@ -90,6 +91,9 @@ func (d *Document) Heads() []change.Hash { return d.heads }
 // Staged returns what is to be made durable, in log order; valid until the next call.
 func (d *Document) Staged() []Staged { return d.staged }
 
+// StagedBytes is how long the staged chunks are together.
+func (d *Document) StagedBytes() int { return d.bytes }
+
 // Commit makes the staged changes part of the log. They are durable by now.
 func (d *Document) Commit() {
 	before := d.committed
@@ -99,7 +103,7 @@ func (d *Document) Commit() {
 	if p := soleAuthor(d.staged); p != nil && p.live && p.pos == before && len(p.list) == 0 {
 		p.pos = d.committed
 	}
-	d.staged = nil
+	d.staged, d.bytes = nil, 0
 }
 
 func soleAuthor(staged []Staged) *Peer {
@@ -124,7 +128,7 @@ func (d *Document) Abandon() []*Peer {
 
 func (d *Document) unstage() {
 	d.release()
-	d.staged = nil
+	d.staged, d.bytes = nil, 0
 	d.g.truncate(d.committed, d.headsAt)
 }
 
@@ -201,6 +205,7 @@ func (d *Document) stage(c *change.Change, from *Peer, refused []Refusal) []Refu
 		c.Chunk = bytes.Clone(c.Chunk) // or it would keep the whole message
 		d.g.add(c)
 		d.staged = append(d.staged, Staged{c.Chunk, from})
+		d.bytes += len(c.Chunk)
 		d.wait(from)
 		ready = append(ready, d.orphans.release(c.Hash)...)
 	}
