@@ -16,8 +16,8 @@ const (
 	// MaxOps is the greatest number of operations of one change, and of
 	// predecessors that they name. Equal operations take no room: a hundred
 	// bytes may hold billions, each of which takes a stock client some
-	// hundred bytes of memory.
-	MaxOps = 1 << 22
+	// hundred bytes of memory, and a deletion of a million characters 20 s.
+	MaxOps = 1 << 21
 	// MaxActors is the greatest number of other actors that one change names.
 	MaxActors = math.MaxUint16
 	// MaxActor is the length in bytes of the longest actor id. Stock ones
@@ -84,7 +84,7 @@ const (
 // numbers, and that counters go on where those of the dependencies end.
 //
 // It allocates nothing for a change of up to 64 operations, and at most
-// 20 bytes per operation.
+// 28 bytes per operation.
 func Check(c *Change) error {
 	if c.Seq == 0 || c.Seq > math.MaxUint32 {
 		return errors.New("sequence number is out of range")
@@ -117,25 +117,34 @@ func Check(c *Change) error {
 	if c.StartOp+n-1 > MaxCounter {
 		return fmt.Errorf("last operation: %w", errCounter)
 	}
-	k := checker{start: c.StartOp, num: n}
-	var used [4]uint64
-	var rows [64]row
-	k.used, k.rows = used[:], rows[:]
-	if err := k.openActors(c); err != nil {
+	var k checker
+	if err := k.open(c); err != nil {
 		return err
 	}
-	if err := k.openColumns(c); err != nil {
+	// These two stay on the stack as long as nothing of k points to them.
+	var used [4]uint64
+	var rows [64]row
+	w := walk{start: c.StartOp, used: used[:], rows: rows[:]}
+	if err := w.openActors(c); err != nil {
 		return err
 	}
 	if n > uint64(len(rows)) {
-		k.rows = make([]row, n)
+		w.rows = make([]row, n)
 	}
 	for i := range n {
-		if err := k.row(i); err != nil {
+		if err := k.row(&w, i); err != nil {
 			return fmt.Errorf("operation %d: %w", i, err)
 		}
 	}
-	return k.close()
+	if n > 0 {
+		if last := &w.rows[n-1]; last.action == mark && last.name {
+			return errMarkPair
+		}
+	}
+	if err := k.close(); err != nil {
+		return err
+	}
+	return w.close()
 }
 
 var (
@@ -206,16 +215,18 @@ func (c *Change) column(spec uint64) ([]byte, error) {
 	return nil, nil
 }
 
-// A checker goes through the operations of a change, row by row.
-type checker struct {
-	start  uint64 // counter of the first operation
-	num    uint64 // number of operations
-	actors uint64 // 1 + number of other actors
-	less   uint64 // how many other actors sort before the author
-	preds  uint64 // predecessors so far
-	used   []uint64
-	rows   []row // those before the current one
+// A walk is what is known of a change while its operations are gone through.
+type walk struct {
+	start  uint64   // counter of the first operation
+	actors uint64   // 1 + number of other actors
+	less   uint64   // how many other actors sort before the author
+	preds  uint64   // predecessors so far
+	used   []uint64 // set of the actors named so far
+	rows   []row    // operations up to the current one
+}
 
+// A checker reads the columns of a change, row by row.
+type checker struct {
 	objActor, objCtr   uints
 	keyActor           uints
 	keyCtr             deltas
@@ -258,10 +269,10 @@ type key struct {
 
 const inElem = math.MaxUint32
 
-func (k *checker) openActors(c *Change) error {
+func (w *walk) openActors(c *Change) error {
 	r := c.bytes(c.others)
 	var last []byte
-	k.actors = 1
+	w.actors = 1
 	for len(r) > 0 {
 		n, rest, err := ParseUleb(r)
 		if err != nil {
@@ -278,21 +289,21 @@ func (k *checker) openActors(c *Change) error {
 		case 0:
 			return errors.New("other actors include the author")
 		case -1:
-			k.less++
+			w.less++
 		}
-		if k.actors++; k.actors > MaxActors {
+		if w.actors++; w.actors > MaxActors {
 			return errors.New("too many other actors")
 		}
 		last, r = actor, rest[n:]
 	}
-	if n := int(k.actors+63) / 64; n > len(k.used) {
-		k.used = make([]uint64, n)
+	if n := int(w.actors+63) / 64; n > len(w.used) {
+		w.used = make([]uint64, n)
 	}
-	k.used[0] = 1 // the author
+	w.used[0] = 1 // the author
 	return nil
 }
 
-func (k *checker) openColumns(c *Change) error {
+func (k *checker) open(c *Change) error {
 	meta, data := c.bytes(c.meta), c.bytes(c.columns)
 	last := int64(-1)
 	for len(meta) > 0 {
@@ -386,13 +397,13 @@ func (k *checker) close() error {
 	if k.hasExpand && !k.expanded {
 		return fmt.Errorf("expand: %w", errRun)
 	}
-	if k.num > 0 {
-		if last := &k.rows[k.num-1]; last.action == mark && last.name {
-			return errMarkPair
-		}
-	}
-	for i := range k.actors {
-		if k.used[i/64]&(1<<(i%64)) == 0 {
+	return nil
+}
+
+// close looks for actors that no operation has named.
+func (w *walk) close() error {
+	for i := range w.actors {
+		if w.used[i/64]&(1<<(i%64)) == 0 {
 			return errors.New("other actor is not used")
 		}
 	}

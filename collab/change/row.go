@@ -37,16 +37,16 @@ var (
 )
 
 // row checks one operation.
-func (k *checker) row(i uint64) error {
-	r := &k.rows[i]
-	own := k.start + i
+func (k *checker) row(w *walk, i uint64) error {
+	r := &w.rows[i]
+	own := w.start + i
 
-	obj, err := k.object(own)
+	obj, err := k.object(w, own)
 	if err != nil {
 		return fmt.Errorf("object: %w", err)
 	}
 	r.obj = obj
-	if r.key, err = k.key(own); err != nil {
+	if r.key, err = k.key(w, own); err != nil {
 		return fmt.Errorf("key: %w", err)
 	}
 	if r.insert, err = k.insert.next(); err != nil {
@@ -64,10 +64,10 @@ func (k *checker) row(i uint64) error {
 	if err != nil {
 		return fmt.Errorf("value: %w", err)
 	}
-	if err := k.place(r); err != nil {
+	if err := w.place(r); err != nil {
 		return err
 	}
-	preds, err := k.predecessors(r, own)
+	preds, err := k.predecessors(w, r, own)
 	if err != nil {
 		return fmt.Errorf("predecessor: %w", err)
 	}
@@ -84,7 +84,7 @@ func (k *checker) row(i uint64) error {
 	if err := r.fits(value, preds, expand); err != nil {
 		return err
 	}
-	return k.markPair(r, i)
+	return w.markPair(r, i)
 }
 
 // fits checks that an operation has what its action needs and nothing else.
@@ -136,7 +136,7 @@ func (r *row) fits(value uint8, preds uint64, expand bool) error {
 
 // markPair checks that a mark's end comes right after its beginning: that is
 // how stock clients know what an end belongs to.
-func (k *checker) markPair(r *row, i uint64) error {
+func (w *walk) markPair(r *row, i uint64) error {
 	end := r.action == mark && !r.name
 	if i == 0 {
 		if end {
@@ -144,7 +144,7 @@ func (k *checker) markPair(r *row, i uint64) error {
 		}
 		return nil
 	}
-	last := &k.rows[i-1]
+	last := &w.rows[i-1]
 	if begun := last.action == mark && last.name; begun != end || end && last.obj != r.obj {
 		return errMarkPair
 	}
@@ -156,7 +156,7 @@ func (k *checker) markPair(r *row, i uint64) error {
 }
 
 // object reads the object that an operation works on.
-func (k *checker) object(own uint64) (id, error) {
+func (k *checker) object(w *walk, own uint64) (id, error) {
 	actor, okActor, err := k.objActor.next()
 	if err != nil {
 		return id{}, err
@@ -171,11 +171,11 @@ func (k *checker) object(own uint64) (id, error) {
 	if !okActor {
 		return id{}, nil
 	}
-	return k.id(actor, ctr, own)
+	return w.id(actor, ctr, own)
 }
 
 // key reads the key of an operation.
-func (k *checker) key(own uint64) (key, error) {
+func (k *checker) key(w *walk, own uint64) (key, error) {
 	actor, okActor, err := k.keyActor.next()
 	if err != nil {
 		return key{}, err
@@ -196,7 +196,7 @@ func (k *checker) key(own uint64) (key, error) {
 	case okCtr && !okActor && ctr == 0:
 		return key{size: inElem}, nil
 	case okCtr && okActor:
-		e, err := k.id(actor, ctr, own)
+		e, err := w.id(actor, ctr, own)
 		return key{id: e, size: inElem}, err
 	case okCtr || okActor:
 		return key{}, errHalfID
@@ -206,31 +206,31 @@ func (k *checker) key(own uint64) (key, error) {
 
 // id checks the id of another operation. What other actors have done and the
 // author has seen has counters below those of the change.
-func (k *checker) id(actor, ctr, own uint64) (id, error) {
-	if actor >= k.actors {
+func (w *walk) id(actor, ctr, own uint64) (id, error) {
+	if actor >= w.actors {
 		return id{}, errActorIndex
 	}
-	k.used[actor/64] |= 1 << (actor % 64)
+	w.used[actor/64] |= 1 << (actor % 64)
 	if ctr == 0 {
 		return id{}, errCounter
 	}
-	if ctr >= own || actor != 0 && ctr >= k.start {
+	if ctr >= own || actor != 0 && ctr >= w.start {
 		return id{}, errFuture
 	}
 	return id{ctr: uint32(ctr), actor: uint16(actor)}, nil
 }
 
 // here returns the operation with that id if it is one of this change.
-func (k *checker) here(x id) *row {
-	if x.actor != 0 || uint64(x.ctr) < k.start {
+func (w *walk) here(x id) *row {
+	if x.actor != 0 || uint64(x.ctr) < w.start {
 		return nil
 	}
-	return &k.rows[uint64(x.ctr)-k.start]
+	return &w.rows[uint64(x.ctr)-w.start]
 }
 
 // place checks that the key of an operation fits its object, as far as this
 // change tells what that is.
-func (k *checker) place(r *row) error {
+func (w *walk) place(r *row) error {
 	elem := r.key.size == inElem
 	switch {
 	case r.insert && !elem:
@@ -238,7 +238,7 @@ func (k *checker) place(r *row) error {
 	case !r.insert && elem && r.key.ctr == 0:
 		return errHeadKey
 	}
-	made := k.here(r.obj)
+	made := w.here(r.obj)
 	if r.obj.ctr == 0 {
 		if elem {
 			return errElemKey
@@ -262,7 +262,7 @@ func (k *checker) place(r *row) error {
 	if !elem || r.key.ctr == 0 {
 		return nil
 	}
-	switch e := k.here(r.key.id); {
+	switch e := w.here(r.key.id); {
 	case e != nil:
 		if !e.insert || e.obj != r.obj || e.action == mark && !r.insert {
 			return errNotElem
@@ -275,17 +275,17 @@ func (k *checker) place(r *row) error {
 }
 
 // predecessors reads what an operation replaces and returns their number.
-func (k *checker) predecessors(r *row, own uint64) (uint64, error) {
+func (k *checker) predecessors(w *walk, r *row, own uint64) (uint64, error) {
 	n, err := k.predNum.need()
 	if err != nil {
 		return 0, err
 	}
-	if n > MaxOps-k.preds {
+	if n > MaxOps-w.preds {
 		return 0, errManyOps
 	}
-	k.preds += n
+	w.preds += n
 	var last uint64
-	made := k.here(r.obj)
+	made := w.here(r.obj)
 	for range n {
 		actor, err := k.predActor.need()
 		if err != nil {
@@ -298,14 +298,14 @@ func (k *checker) predecessors(r *row, own uint64) (uint64, error) {
 		if !ok {
 			return 0, errHalfID
 		}
-		p, err := k.id(actor, ctr, own)
+		p, err := w.id(actor, ctr, own)
 		if err != nil {
 			return 0, err
 		}
 		// Other actors are sorted among themselves; the author is not.
 		rank := ctr << 32
 		if actor == 0 {
-			rank += 2*k.less + 1
+			rank += 2*w.less + 1
 		} else {
 			rank += 2 * actor
 		}
@@ -313,7 +313,7 @@ func (k *checker) predecessors(r *row, own uint64) (uint64, error) {
 			return 0, errPredOrder
 		}
 		last = rank
-		switch q := k.here(p); {
+		switch q := w.here(p); {
 		case q != nil:
 			if !k.replaces(r, q, p) {
 				return 0, errNotPred
