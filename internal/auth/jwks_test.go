@@ -98,10 +98,10 @@ func issue(t testing.TB, alg string, key any, header ...any) string {
 type provider struct {
 	mu       sync.Mutex
 	keys     []map[string]any
-	body     string        // instead of keys
-	status   int           // instead of 200
-	down     bool          // connections break
-	hold     chan struct{} // answers wait for it
+	body     string // instead of keys
+	status   int    // instead of 200
+	down     bool   // connections break
+	hangs    bool   // requests are never answered
 	requests int
 }
 
@@ -135,14 +135,11 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
-	hold, down := p.hold, p.down
+	hangs, down := p.hangs, p.down
 	p.mu.Unlock()
-	if hold != nil {
-		select {
-		case <-hold:
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
-		}
+	if hangs {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
 	}
 	if down {
 		p.set(func(p *provider) { p.requests++ })
@@ -403,7 +400,7 @@ func TestBackoff(t *testing.T) {
 }
 
 func TestHangingProvider(t *testing.T) {
-	p := &provider{hold: make(chan struct{}), keys: []map[string]any{jwk(ecKey(), "e")}}
+	p := &provider{hangs: true, keys: []map[string]any{jwk(ecKey(), "e")}}
 	began := time.Time{}
 	inBubble(t, p, func(v *Verifier) {
 		began = time.Now()
@@ -413,10 +410,10 @@ func TestHangingProvider(t *testing.T) {
 		if took := time.Since(began); took != 0 {
 			t.Errorf("without keys there is nothing to wait for, waited %v", took)
 		}
-		p.set(func(p *provider) { p.hold = nil })
+		p.set(func(p *provider) { p.hangs = false })
 		time.Sleep(time.Minute)
 
-		p.set(func(p *provider) { p.hold = make(chan struct{}) })
+		p.set(func(p *provider) { p.hangs = true })
 		began = time.Now()
 		if _, err := v.Verify(issue(t, "ES256", ecKey(), "kid", "new")); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("got %v", err)
@@ -454,7 +451,7 @@ func TestNewEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		p := &provider{hold: make(chan struct{})}
+		p := &provider{hangs: true}
 		v, err := New(ctx, Options{JWKSURL: "https://id.example/keys", HTTPClient: &http.Client{Transport: p}})
 		if v != nil || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, %v", v, err)
