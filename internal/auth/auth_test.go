@@ -146,6 +146,12 @@ func TestVerifyTimes(t *testing.T) {
 	}
 }
 
+// respell sets a bit that base64 has no use for in the last of 43 characters.
+func respell(c byte) byte {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return alphabet[strings.IndexByte(alphabet, c)|1]
+}
+
 func TestVerifyRefuses(t *testing.T) {
 	long := func(n int) string { return strings.Repeat("a", n) }
 	many := func(n int) map[string]string {
@@ -171,6 +177,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{"garbage", "a.b.c", "not a JSON Web Token"},
 		{"huge", good + long(maxToken), "longer than 16 KiB"},
 		{"another's signature", parts[0] + "." + parts[1] + "." + strings.Split(sign(hs256, "{}"), ".")[2], "signature"},
+		{"the signature spelt otherwise", good[:len(good)-1] + string(respell(good[len(good)-1])), "not a JSON Web Token"},
 		{"no signature", parts[0] + "." + parts[1] + ".", "signature"},
 		{"other claims under the signature", parts[0] + "." + strings.Split(sign(hs256, payload(map[string]any{"sub": "bob"})), ".")[1] + "." + parts[2], "signature"},
 		{"alg none", sign(`{"alg":"none"}`, payload(nil)), "algorithm"},

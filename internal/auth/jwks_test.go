@@ -165,6 +165,8 @@ func nextFetch(v *Verifier) <-chan struct{} {
 }
 
 func TestJWKS(t *testing.T) {
+	wrap := jwk(otherRSA(), "wrap")
+	wrap["key_ops"] = []string{"wrapKey"}
 	p := &provider{keys: []map[string]any{
 		jwk(rsaKey(), "r", "alg", "RS256", "use", "sig"),
 		jwk(ecKey(), "e"),
@@ -172,6 +174,7 @@ func TestJWKS(t *testing.T) {
 		jwk(otherRSA(), "enc", "use", "enc"),
 		jwk(otherRSA(), "r512", "alg", "RS512"),
 		jwk(weakRSA(), "weak"),
+		wrap,
 		jwk(ec384(), "e384"),
 		{"kty": "oct", "kid": "o", "alg": "HS256", "k": base64.RawURLEncoding.EncodeToString(secret)},
 		{"kty": "RSA", "kid": "broken", "n": "!", "e": "AQAB"},
@@ -213,6 +216,7 @@ func TestJWKS(t *testing.T) {
 		{"an EC token with the RSA key's id", issue(t, "ES256", ecKey(), "kid", "r"), "fit"},
 		{"an RSA token with the EC key's id", issue(t, "RS256", rsaKey(), "kid", "e"), "fit"},
 		{"a key for encryption", issue(t, "RS256", otherRSA(), "kid", "enc"), "none of"},
+		{"a key for wrapping keys", issue(t, "RS256", otherRSA(), "kid", "wrap"), "none of"},
 		{"a key for another algorithm", issue(t, "RS256", otherRSA(), "kid", "r512"), "none of"},
 		{"a weak key", issue(t, "RS256", weakRSA(), "kid", "weak"), "none of"},
 		{"an unknown key id", issue(t, "RS256", rsaKey(), "kid", "x"), "none of"},
@@ -246,13 +250,16 @@ func TestSecretTakesNoOtherAlgorithm(t *testing.T) {
 }
 
 func TestProviderDownAtStart(t *testing.T) {
+	set, err := json.Marshal(map[string]any{"keys": []any{jwk(ecKey(), "e")}})
+	must(err)
+	good := string(set)
 	for name, break_ := range map[string]func(*provider){
 		"connections break": func(p *provider) { p.down = true },
 		"errors":            func(p *provider) { p.status = http.StatusServiceUnavailable },
 		"no JSON":           func(p *provider) { p.body = "<html>" },
 		"something else":    func(p *provider) { p.body = `{"error":"later"}` },
 		"no keys":           func(p *provider) { p.body = `{"keys":[]}` },
-		"too large":         func(p *provider) { p.body = `{"keys":[` + strings.Repeat(" ", maxKeySet) + `]}` },
+		"too large":         func(p *provider) { p.body = good + strings.Repeat(" ", maxKeySet) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
