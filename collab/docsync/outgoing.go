@@ -30,17 +30,17 @@ func (d *Document) Next(p *Peer) (o Outgoing, ok bool) {
 	if p.flag {
 		o.flags = flagReadOnly | flagSupportsReset
 	}
-	switch {
-	case p.ask.kind != askNothing:
+	if p.live {
+		o.From = min(p.pos, d.committed)
+	}
+	if p.ask.kind != askNothing {
 		o.ask = p.ask
 		return o, true
-	case d.committed == 0:
-		return Outgoing{}, false // there is no document yet
-	case p.live && p.pos < d.committed:
-		o.From = p.pos
-		return o, true
 	}
-	return o, p.ack || len(p.list) > 0
+	if d.committed == 0 {
+		return Outgoing{}, false // there is no document yet
+	}
+	return o, p.ack || o.From < o.To || len(p.list) > 0
 }
 
 // Sent says that the peer has been sent o, the newest that Next returned for it.
@@ -50,7 +50,7 @@ func (d *Document) Sent(p *Peer, o Outgoing) {
 	if o.flags != 0 {
 		p.flag = false
 	}
-	if p.live && o.ask.kind == askNothing {
+	if p.live {
 		p.pos = o.To
 	}
 }

@@ -1,0 +1,350 @@
+package docsync_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"atrium/collab/change"
+	"atrium/collab/docsync"
+)
+
+var (
+	simRounds = flag.Int("rounds", 150, "rounds of the simulated network")
+	simSeed   = flag.Uint64("seed", 0, "run this round alone")
+)
+
+// TestSimulatedNetwork lets reference clients edit through a Document while
+// connections break, clients come back with a sync state newer than their
+// document, sockets stall, commits fail, and the server comes back without its
+// newest changes. In the end all have the same heads, and nobody talks.
+func TestSimulatedNetwork(t *testing.T) {
+	if *simSeed != 0 {
+		simulate(t, *simSeed)
+		return
+	}
+	for seed := uint64(1); seed <= uint64(*simRounds) && !t.Failed(); seed++ {
+		simulate(t, seed)
+	}
+}
+
+type sim struct {
+	t       *testing.T
+	rng     *rand.Rand
+	doc     *docsync.Document
+	disk    [][]byte // chunks that have been made durable
+	clients []*simClient
+	sent    int // messages of the server
+	logging bool
+}
+
+type simClient struct {
+	*refPeer
+	name  string
+	actor []byte
+	seq   int
+	saved *refPeer // an older state of the document
+	peer  *docsync.Peer
+	apart bool     // it has changes that are not accepted: a reader's, or of a stolen actor
+	reads bool     // it may only read
+	flags bool     // it knows the read-only flag
+	busy  bool     // its socket takes nothing
+	up    [][]byte // on the way to the server
+	down  [][]byte
+}
+
+func simulate(t *testing.T, seed uint64) {
+	s := &sim{t: t, rng: rand.New(rand.NewPCG(seed, 1)), doc: &docsync.Document{}, logging: *simSeed != 0}
+	defer func() {
+		if t.Failed() {
+			t.Logf("again with -run TestSimulatedNetwork -seed %d", seed)
+		}
+	}()
+	for i := range 2 + s.rng.IntN(3) {
+		c := &simClient{refPeer: newRefPeer(), name: fmt.Sprint("client ", i)}
+		s.newActor(c)
+		s.clients = append(s.clients, c)
+		s.connect(c)
+	}
+	if last := s.clients[len(s.clients)-1]; s.rng.IntN(3) == 0 {
+		last.reads, last.flags = true, s.rng.IntN(2) == 0
+		s.reconnect(last, nil)
+	}
+	s.edit(s.clients[0])
+	for range 20 + s.rng.IntN(200) {
+		s.step()
+	}
+	s.settle()
+}
+
+func (s *sim) pick() *simClient { return s.clients[s.rng.IntN(len(s.clients))] }
+
+func (s *sim) logf(format string, args ...any) {
+	if s.logging {
+		s.t.Logf(format, args...)
+	}
+}
+
+func (s *sim) step() {
+	c := s.pick()
+	switch n := s.rng.IntN(100); {
+	case n < 35:
+		s.edit(c)
+	case n < 60:
+		s.deliverUp(c)
+	case n < 84:
+		s.deliverDown(c)
+	case n < 88:
+		c.busy = !c.busy
+		s.tell(c)
+	case n < 93: // the connection breaks
+		s.logf("%s reconnects", c.name)
+		s.connect(c)
+	case n < 95: // a client that keeps its sync state but lost its newest changes
+		if c.saved != nil {
+			s.logf("%s restarts with an older document", c.name)
+			shared := c.shared
+			c.refPeer = c.saved.copy(shared)
+			s.newActor(c)
+			s.reconnect(c, shared)
+		}
+	case n < 97:
+		c.saved = c.copy(nil)
+	case n < 97+s.rng.IntN(2) && s.rng.IntN(4) == 0: // edits as somebody else's actor
+		if other := s.pick(); other != c && other.seq > 0 && !other.apart && !other.reads {
+			s.logf("%s edits as %s", c.name, other.name)
+			c.actor, c.seq, c.apart = other.actor, s.rng.IntN(other.seq), true
+			other.apart = true // whose changes come first is a matter of luck
+			s.edit(c)
+		}
+	case n < 98: // deletes and finds it again, in the same connection
+		s.logf("%s starts over", c.name)
+		c.refPeer, c.saved = newRefPeer(), nil
+		s.newActor(c)
+		s.clientSend(c)
+	default:
+		s.restartServer()
+	}
+}
+
+// copy returns the document with a new sync state.
+func (p *refPeer) copy(shared []change.Hash) *refPeer {
+	return &refPeer{
+		changes: maps.Clone(p.changes), order: slices.Clone(p.order), queue: maps.Clone(p.queue),
+		heads: maps.Clone(p.heads), refSync: newRefSync(shared),
+	}
+}
+
+// newActor gives a client the actor that it edits as.
+func (s *sim) newActor(c *simClient) {
+	c.seq = 0
+	c.actor = make([]byte, 16)
+	for i := range c.actor {
+		c.actor[i] = byte(s.rng.Uint32())
+	}
+}
+
+// connect begins a new connection of c, half of the time with the sync state
+// that it has kept.
+func (s *sim) connect(c *simClient) {
+	shared := c.shared
+	if s.rng.IntN(2) == 0 {
+		shared = nil
+	}
+	s.reconnect(c, shared)
+}
+
+// reconnect begins a new connection; what was on the way is lost.
+func (s *sim) reconnect(c *simClient, shared []change.Hash) {
+	c.up, c.down, c.busy = nil, nil, false
+	c.refSync = newRefSync(shared)
+	c.knowsFlags = c.flags
+	c.peer = docsync.NewPeer(c, c.reads)
+	s.clientSend(c)
+}
+
+func (s *sim) restartServer() {
+	if n := len(s.disk); n > 0 && s.rng.IntN(2) == 0 {
+		s.disk = s.disk[:n-s.rng.IntN(min(n, 20))]
+	}
+	s.logf("server restarts with %d of its changes", len(s.disk))
+	s.doc = &docsync.Document{}
+	for _, chunk := range s.disk {
+		if _, err := s.doc.Extend(bytes.Clone(chunk)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for _, c := range s.clients {
+		s.connect(c)
+	}
+}
+
+func (s *sim) edit(c *simClient) {
+	if c.reads {
+		if s.rng.IntN(10) > 0 {
+			return
+		}
+		c.apart = true
+	}
+	for range 1 + s.rng.IntN(3) {
+		c.seq++
+		c.write(s.t, c.actor, c.seq, s.rng.IntN(1000))
+		s.clientSend(c)
+	}
+}
+
+func (s *sim) clientSend(c *simClient) {
+	if m, ok := c.generate(); ok {
+		s.logf("%s: %s", c.name, describe(m))
+		c.up = append(c.up, docsync.AppendMessage(nil, m))
+	}
+}
+
+func describe(m docsync.Message) string {
+	have := "none"
+	if len(m.Have) > 0 {
+		have = fmt.Sprintf("%.6s, empty bloom %t", m.Have[0].LastSync, m.Have[0].Bloom.Empty())
+	}
+	return fmt.Sprintf("heads %.6s need %.6s have %s; %d changes", m.Heads, m.Need, have, len(m.Changes))
+}
+
+func (s *sim) deliverUp(c *simClient) {
+	if len(c.up) == 0 {
+		return
+	}
+	data := c.up[0]
+	c.up = c.up[1:]
+	m, err := docsync.ParseMessage(bytes.Clone(data))
+	if err != nil {
+		s.t.Fatalf("message of a reference client: %v", err)
+	}
+	s.receive(c, m)
+	if len(s.doc.Staged()) > 0 && s.rng.IntN(10) == 0 {
+		s.logf("commit fails")
+		if s.rng.IntN(2) == 0 {
+			for _, p := range s.doc.Abandon() {
+				s.connect(p.Tag.(*simClient))
+			}
+		}
+		return
+	}
+	s.commit()
+}
+
+func (s *sim) receive(c *simClient, m docsync.Message) {
+	refused, err := s.doc.Receive(c.peer, m)
+	if err != nil {
+		s.t.Fatalf("%s: %v", c.name, err)
+	}
+	for _, r := range refused {
+		s.logf("%.6s refused: %v", r.Change, r.Err)
+		if !r.Peer.Tag.(*simClient).apart {
+			s.t.Fatalf("%s: %s refused: %v", c.name, r.Change, r.Err)
+		}
+	}
+}
+
+func (s *sim) commit() {
+	if len(s.doc.Staged()) > 0 {
+		for _, x := range s.doc.Staged() {
+			s.disk = append(s.disk, bytes.Clone(x.Chunk))
+		}
+		s.doc.Commit()
+	}
+	for _, c := range s.clients {
+		s.tell(c)
+	}
+}
+
+func (s *sim) tell(c *simClient) {
+	if c.busy {
+		return
+	}
+	out, ok := s.doc.Next(c.peer)
+	if !ok {
+		return
+	}
+	data := s.doc.Append(nil, out)
+	s.doc.Sent(c.peer, out)
+	s.sent++
+	if s.logging {
+		m, _ := docsync.ParseMessage(data)
+		s.logf("server to %s: %s", c.name, describe(m))
+	}
+	c.down = append(c.down, data)
+	if again, ok := s.doc.Next(c.peer); ok {
+		s.t.Fatalf("%s: the same is due twice: %+v", c.name, again)
+	}
+}
+
+func (s *sim) deliverDown(c *simClient) {
+	if len(c.down) == 0 {
+		return
+	}
+	m, err := docsync.ParseMessage(c.down[0])
+	if err != nil {
+		s.t.Fatalf("%s cannot read what the server sent: %v", c.name, err)
+	}
+	c.receive(s.t, m)
+	c.down = c.down[1:]
+	s.clientSend(c)
+}
+
+// settle lets everything arrive, and checks the end.
+func (s *sim) settle() {
+	for _, c := range s.clients {
+		c.busy = false
+	}
+	s.commit()
+	for round := 0; ; round++ {
+		if round > 300 {
+			s.t.Fatalf("still talking after %d rounds and %d messages", round, s.sent)
+		}
+		quiet := true
+		for _, c := range s.clients {
+			for len(c.up)+len(c.down) > 0 {
+				quiet = false
+				if len(c.up) > 0 {
+					m, err := docsync.ParseMessage(c.up[0])
+					if err != nil {
+						s.t.Fatal(err)
+					}
+					c.up = c.up[1:]
+					s.receive(c, m)
+					s.commit()
+				}
+				s.deliverDown(c)
+				if s.sent > 100_000 {
+					s.t.Fatal("endless talk")
+				}
+			}
+		}
+		if quiet {
+			break
+		}
+	}
+	for _, c := range s.clients {
+		if c.apart || c.reads { // then at least it has everything that there is
+			for _, h := range s.doc.Heads() {
+				if _, known := c.changes[h]; !known {
+					s.t.Errorf("%s, which has changes of its own, lacks %.6s", c.name, h)
+				}
+			}
+		} else if got := c.sortedHeads(); !slices.Equal(got, s.doc.Heads()) {
+			s.t.Errorf("%s has heads %.6s, the server %.6s", c.name, got, s.doc.Heads())
+		}
+	}
+	all := docsync.Document{}
+	for _, chunk := range s.disk {
+		if _, err := all.Extend(bytes.Clone(chunk)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if !slices.Equal(all.Heads(), s.doc.Heads()) {
+		s.t.Errorf("disk has heads %.8s, the server told %.8s", all.Heads(), s.doc.Heads())
+	}
+}
