@@ -219,6 +219,7 @@ func TestCheck(t *testing.T) {
 		{"mark without a beginning", ops(end(old(1), old(3))), "next to each other"},
 		{"mark with something between", ops(begin(old(1), old(3)), one, end(old(1), old(5))), "next to each other"},
 		{"mark across texts", ops(begin(old(1), old(3)), end(old(2), old(5))), "next to each other"},
+		{"mark that ends at the head", ops(begin(old(1), old(3)), end(old(1), root)), "ends before it begins"},
 		{"mark that ends before it begins", ops(begin(old(1), old(3)), end(old(1), old(3))), "ends before it begins"},
 	}
 	for _, tt := range tests {

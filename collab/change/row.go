@@ -149,7 +149,7 @@ func (w *walk) markPair(r *row, i uint64) error {
 		return errMarkPair
 	}
 	// Of two insertions at one place the later stands first.
-	if end && last.key == r.key {
+	if end && (r.key == last.key || r.key.ctr == 0) {
 		return errMarkOrder
 	}
 	return nil
