@@ -114,7 +114,7 @@ func (s *Session) readJoin() (req joinRequest, ok bool) {
 		return refuse("the first message must be a join")
 	case req.SenderID == "" || len(req.SenderID) > maxSenderID:
 		return refuse("senderId must have 1 to 256 bytes")
-	case len(req.SupportedProtocolVersions) > 0 && !slices.Contains(req.SupportedProtocolVersions, protocolVersion):
+	case req.SupportedProtocolVersions != nil && !slices.Contains(req.SupportedProtocolVersions, protocolVersion):
 		return refuse("unsupported protocol version")
 	}
 	return req, true
