@@ -222,7 +222,7 @@ func parseChange(chunk []byte, h header) (Change, error) {
 	if string(c.Hash[:4]) != string(chunk[len(magic):typeOffset]) {
 		return Change{}, ErrChecksum
 	}
-	r := reader{src: chunk[h.body:], end: len(chunk)}
+	r := reader{src: chunk, at: h.body}
 	c.deps = r.take(r.uleb(), uint64(len(Hash{})))
 	actor := r.take(r.uleb(), 1)
 	c.Seq = r.uleb()
@@ -239,7 +239,13 @@ func parseChange(chunk []byte, h header) (Change, error) {
 	n := r.uleb()
 	c.meta.from = r.pos()
 	for ; n > 0 && r.err == nil; n-- {
-		r.uleb() // the column's specification
+		// A specification and a length, mostly of one byte each.
+		if p := r.src[r.at:]; len(p) > 1 && p[0] < 0x80 && p[1] < 0x80 {
+			size += uint64(p[1])
+			r.at += 2
+			continue
+		}
+		r.uleb()
 		l := r.uleb()
 		if l > MaxChunk {
 			return Change{}, errCutOff
@@ -262,41 +268,45 @@ func parseChange(chunk []byte, h header) (Change, error) {
 // A reader reads the fields of a chunk one after the other and keeps the first
 // error.
 type reader struct {
-	src []byte // what is left
-	end int    // where src ends in the chunk
+	src []byte
+	at  int // where the next field begins
 	err error
 }
 
-func (r *reader) pos() uint32 { return uint32(r.end - len(r.src)) }
+func (r *reader) pos() uint32 { return uint32(r.at) }
 
 func (r *reader) uleb() uint64 {
-	x, rest, err := ParseUleb(r.src)
+	if s := r.src[r.at:]; len(s) > 0 && s[0] < 0x80 {
+		r.at++
+		return uint64(s[0])
+	}
+	x, rest, err := ParseUleb(r.src[r.at:])
 	if err != nil {
 		r.fail(err)
 		return 0
 	}
-	r.src = rest
+	r.at = len(r.src) - len(rest)
 	return x
 }
 
 func (r *reader) leb() int64 {
-	x, rest, err := ParseLeb(r.src)
+	x, rest, err := ParseLeb(r.src[r.at:])
 	if err != nil {
 		r.fail(err)
 		return 0
 	}
-	r.src = rest
+	r.at = len(r.src) - len(rest)
 	return x
 }
 
 // take takes n items of size bytes.
 func (r *reader) take(n, size uint64) span {
-	if n > uint64(len(r.src))/size {
+	if n > uint64(len(r.src)-r.at)/size {
 		r.fail(errCutOff)
 		return span{}
 	}
 	from := r.pos()
-	r.src = r.src[n*size:]
+	r.at += int(n * size)
 	return span{from, r.pos()}
 }
 
@@ -304,5 +314,5 @@ func (r *reader) fail(err error) {
 	if r.err == nil {
 		r.err = err
 	}
-	r.src = nil
+	r.at = len(r.src)
 }
