@@ -79,9 +79,12 @@ const (
 // change: that the change is encoded as the reference encodes what it says,
 // and that its operations make sense by themselves and with each other.
 //
-// It does not check that the objects, elements and predecessors that come from
-// other changes exist, nor what depends on the graph: dependencies, sequence
-// numbers, and that counters go on where those of the dependencies end.
+// What it cannot check, for want of those other changes, makes stock clients
+// choke as well: that the objects, elements and predecessors that they made
+// exist and belong together; that a mark's end stands after its beginning; that
+// the sequence number is the actor's next; and that StartOp is greater than the
+// counters of all dependencies' operations, by exactly one if the change is
+// empty, and not by so much that what lies between takes all memory.
 //
 // It allocates nothing for a change of up to 64 operations, and at most
 // 28 bytes per operation.

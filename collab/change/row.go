@@ -148,7 +148,8 @@ func (w *walk) markPair(r *row, i uint64) error {
 	if begun := last.action == mark && last.name; begun != end || end && last.obj != r.obj {
 		return errMarkPair
 	}
-	// Of two insertions at one place the later stands first.
+	// Of two insertions at one place the later stands first, and at the head
+	// before everything.
 	if end && (r.key == last.key || r.key.ctr == 0) {
 		return errMarkOrder
 	}
