@@ -25,7 +25,7 @@ test("whatever was acknowledged before a kill -9 is there after it", { timeout: 
     await seeded(seed, async (random) => {
       await acknowledged(clients, url, await converged(clients, url))
       const stopTyping = type(clients, url, random)
-      await killAfter(random.int(0, 60), clients, url)
+      await killAfter(random.int(0, 200), clients, url)
       stopTyping()
 
       line.refuse()

@@ -85,7 +85,7 @@ function tapped(Base: typeof WebSocketClientAdapter): TappedAdapterClass {
 }
 
 /** The adapter takes its listeners off a socket it gives up; in Node the next error then ends the process. */
-function ignoreErrors(socket: WebSocketClientAdapter["socket"]): void {
+export function ignoreErrors(socket: WebSocketClientAdapter["socket"]): void {
   socket?.addEventListener("error", () => {})
 }
 
