@@ -118,6 +118,10 @@ func soleAuthor(staged []Staged) *Peer {
 	return staged[0].From
 }
 
+// Forget drops what is held of a peer that has gone: changes whose dependencies
+// have not come. It sends them again when it comes back.
+func (d *Document) Forget(p *Peer) { d.orphans.forget(p) }
+
 // Abandon gives the staged changes up. The peers that it returns have sent some
 // of them, and must start over with a new connection.
 func (d *Document) Abandon() []*Peer {

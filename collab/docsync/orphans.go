@@ -2,6 +2,7 @@ package docsync
 
 import (
 	"errors"
+	"slices"
 
 	"atrium/collab/change"
 )
@@ -51,6 +52,23 @@ func (o *orphans) release(h change.Hash) []*orphan {
 		o.bytes -= len(x.change.Chunk)
 	}
 	return held
+}
+
+// forget drops the changes that a peer has sent.
+func (o *orphans) forget(p *Peer) {
+	for missing, held := range o.waiting {
+		held = slices.DeleteFunc(held, func(x *orphan) bool {
+			if x.from != p {
+				return false
+			}
+			delete(o.byHash, x.change.Hash)
+			o.bytes -= len(x.change.Chunk)
+			return true
+		})
+		if o.waiting[missing] = held; len(held) == 0 {
+			delete(o.waiting, missing)
+		}
+	}
 }
 
 // need appends to dst what must come before the change h can be added: h
