@@ -240,6 +240,9 @@ func (r *room) leave(s *mux.Session) {
 	if m := r.members[s]; m != nil {
 		delete(r.members, s)
 		r.asking = slices.DeleteFunc(r.asking, func(x *member) bool { return x == m })
+		if m.peer != nil {
+			r.doc.Forget(m.peer)
+		}
 	}
 	r.module.opts.Mux.Unsubscribe(s, r.topic)
 }
