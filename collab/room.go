@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"atrium/collab/change"
 	"atrium/collab/docsync"
 	"atrium/internal/auth"
 	"atrium/internal/mux"
@@ -276,9 +277,12 @@ func (r *room) receive(e received) {
 }
 
 // refuse tells of refused changes: reply's sender by that, others by an error
-// of its own.
+// of its own. One that was refused before is told to those who ask.
 func (r *room) refuse(refused []docsync.Refusal, reply *mux.Reply) {
 	for _, x := range refused {
+		if errors.Is(x.Err, docsync.ErrAgain) && (reply == nil || reply.ID.IsZero()) {
+			continue
+		}
 		s := x.Peer.Tag.(*member).session
 		r.module.stats.Refused.Add(1)
 		r.log.Warn("change refused", "change", x.Change.String(), "reason", x.Err.Error(), "user", s.Identity().UserID, "session", s.ID)
@@ -290,7 +294,11 @@ func (r *room) refuse(refused []docsync.Refusal, reply *mux.Reply) {
 		if reply == nil || reply.Session != s {
 			to = &mux.Reply{Session: s}
 		}
-		to.Fail(mux.NewError(mux.BadRequest, "change "+x.Change.String()+" refused: "+x.Err.Error()))
+		what := "change " + x.Change.String()
+		if x.Change == (change.Hash{}) {
+			what = "a change" // that could not be read
+		}
+		to.Fail(mux.NewError(mux.BadRequest, what+" refused: "+x.Err.Error()))
 	}
 }
 

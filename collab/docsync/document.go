@@ -51,6 +51,10 @@ type Refusal struct {
 	Err    error
 }
 
+// ErrAgain says that a change was refused to the same peer before. Stock clients
+// send such changes again and again, and need not be told each time.
+var ErrAgain = errors.New("it was refused before")
+
 // Extend adds a run of change chunks that are in the log already, behind those
 // that the document knows. Staged changes are put behind them: those among the
 // run are dropped, those that no longer fit are refused.

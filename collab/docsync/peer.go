@@ -106,6 +106,7 @@ func (d *Document) Receive(p *Peer, m Message) (refused []Refusal, err error) {
 			continue
 		}
 		if p.refusals.has(c.Hash) {
+			refused = append(refused, Refusal{p, c.Hash, ErrAgain})
 			continue
 		}
 		if err := change.Check(&c); err != nil {
