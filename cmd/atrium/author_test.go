@@ -163,6 +163,27 @@ func shoutMsg(c *client, doc, text string, count float64) msg {
 		"sessionId": "tab", "count": count, "data": []byte(text)}
 }
 
+// settle returns all that has come when the document has dealt with what the
+// client sent before. The first shout may be dealt with together with that, the
+// second is so only after everybody has been told what followed from it.
+func (c *client) settle(doc string) (before []msg) {
+	c.t.Helper()
+	for range 2 {
+		id := c.id()
+		m := shoutMsg(c, doc, "settle", float64(c.asked))
+		m["id"], m["sessionId"] = id, "settle"
+		c.send(m)
+		c.await("the document to settle", func(m msg) bool {
+			if m["id"] == id {
+				return true
+			}
+			before = append(before, m)
+			return false
+		})
+	}
+	return before
+}
+
 // until returns what came before the ephemeral message with this text.
 func (c *client) until(text string) (before []msg) {
 	c.t.Helper()

@@ -414,3 +414,10 @@ func (c *client) expectClose(code int) {
 		return
 	}
 }
+
+// ended is why the connection has ended, nil while it has not.
+func (c *client) ended() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
