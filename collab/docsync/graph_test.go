@@ -111,6 +111,7 @@ func TestTruncateUndoesAdd(t *testing.T) {
 			}
 		}
 	}
+	again.truncate(0, nil)
 	for i := range all {
 		if err := again.check(&all[i]); err != nil {
 			t.Fatalf("adding change %d again: %v", i, err)

@@ -37,7 +37,8 @@ const (
 	typeV1 = 0x42
 	typeV2 = 0x43
 
-	maxHaves = 16
+	maxHaves = 16 // clients send one
+	minChunk = 16 // bytes; no chunk is shorter
 )
 
 var (
@@ -54,18 +55,18 @@ func ParseMessage(data []byte) (Message, error) {
 	}
 	r := reader{src: data[1:]}
 	m := Message{Heads: r.hashes(), Need: r.hashes()}
-	n := r.count(maxHaves)
-	for range n {
+	for n := min(r.count(2), maxHaves+1); n > 0 && r.err == nil; n-- {
+		if len(m.Have) == maxHaves {
+			return Message{}, errTooMany
+		}
 		h := Have{LastSync: r.hashes()}
 		bloom := r.prefixed()
-		if r.err != nil {
-			break
-		}
-		if h.Bloom, r.err = ParseBloom(bloom); r.err == nil {
+		if r.err == nil {
+			h.Bloom, r.err = ParseBloom(bloom)
 			m.Have = append(m.Have, h)
 		}
 	}
-	for n = r.count(len(r.src)); n > 0 && r.err == nil; n-- {
+	for n := r.count(minChunk); n > 0 && r.err == nil; n-- {
 		m.Changes = append(m.Changes, r.prefixed())
 	}
 	if r.err == nil && len(r.src) > 0 {
@@ -130,10 +131,10 @@ func (r *reader) uleb() uint64 {
 	return x
 }
 
-// count reads a number that must not be greater than limit.
-func (r *reader) count(limit int) int {
+// count reads the number of things that follow, which take at least size bytes each.
+func (r *reader) count(size int) int {
 	n := r.uleb()
-	if n > uint64(limit) {
+	if n > uint64(len(r.src)/size) {
 		r.err = errTooMany
 		return 0
 	}
@@ -152,10 +153,10 @@ func (r *reader) take(n int) []byte {
 	return b
 }
 
-func (r *reader) prefixed() []byte { return r.take(r.count(len(r.src))) }
+func (r *reader) prefixed() []byte { return r.take(r.count(1)) }
 
 func (r *reader) hashes() []change.Hash {
-	n := r.count(len(r.src) / len(change.Hash{}))
+	n := r.count(len(change.Hash{}))
 	if n == 0 || r.err != nil {
 		return nil
 	}
