@@ -87,6 +87,7 @@ func (p *Peer) Waiting() bool { return p.uncommitted }
 // Only ErrFull is returned as an error, then nothing may be sent to the peer any
 // more. m must not be altered afterwards.
 func (d *Document) Receive(p *Peer, m Message) (refused []Refusal, err error) {
+	again := 0
 	for _, chunk := range m.Changes {
 		c, err := change.Parse(chunk)
 		switch {
@@ -107,6 +108,7 @@ func (d *Document) Receive(p *Peer, m Message) (refused []Refusal, err error) {
 		}
 		if p.refusals.has(c.Hash) {
 			refused = append(refused, Refusal{p, c.Hash, ErrAgain})
+			again++
 			continue
 		}
 		if err := change.Check(&c); err != nil {
@@ -125,7 +127,7 @@ func (d *Document) Receive(p *Peer, m Message) (refused []Refusal, err error) {
 			}
 		}
 	}
-	if len(m.Changes) > 0 && !p.readOnly {
+	if len(m.Changes) > again && !p.readOnly {
 		p.ack = true
 	}
 	p.due = true
