@@ -1,0 +1,80 @@
+# make run   builds the page and serves it, in development mode
+# make test  brings what the tests need and runs them all
+# The others are for those who work on Atrium: see .github/CONTRIBUTING.md.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+ADDR   ?= 127.0.0.1:8080
+ROUNDS ?=
+TRACE  ?=
+FUZZ   ?= 1000000x
+
+.PHONY: run build test lint bench stress fuzz page tools clean
+
+run: page
+	go run ./cmd/atrium serve --dev --addr $(ADDR)
+
+build: page
+	go build -o bin/atrium ./cmd/atrium
+
+# The page, embedded by web/web.go. Without Node a placeholder is embedded instead.
+page: web/node_modules/.package-lock.json
+	cd web && npm run --silent build
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci --no-fund --no-audit
+	@touch $@
+
+# Everything runs with the race detector, against the real binary.
+test: tools page bin/atrium-race
+	go test -race ./...
+	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race npm test --silent
+
+.PHONY: bin/atrium-race
+bin/atrium-race: page
+	go build -race -o $@ ./cmd/atrium
+
+lint: web/node_modules/.package-lock.json
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	cd web && npm run --silent check
+
+# Full lengths of what make test runs in short.
+stress: tools bin/atrium-race
+	go test ./collab/docsync -run Simulated -rounds $(or $(ROUNDS),20000)
+	ROUNDS=$(or $(ROUNDS),50) go test -race -timeout 60m ./cmd/atrium
+	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),50) npx vitest run interop/kill.test.ts
+	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),200) npx vitest run interop/rounds.test.ts
+
+# FUZZ says how long each target runs: a number of inputs with an x, or a time.
+fuzz:
+	@for p in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
+			echo "$$p $$f"; go test $$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZ); \
+		done; \
+	done
+
+# TRACE names a gzipped editing trace of the editing-traces collection; without
+# it a synthetic one is typed. (go test has a -trace flag of its own, which
+# writes to the file that it names.)
+bench: build
+	go test -run '^$$' -bench . $$(go list ./... | grep -v docsync)
+	go test -run '^$$' -bench . -benchtime 5x ./collab/docsync $(if $(TRACE),-args -edits $(abspath $(TRACE)))
+	$(if $(TRACE),cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium TRACE=$(abspath $(TRACE)) npm run --silent trace)
+
+# What the tests need besides Go: name of the command, then of the Debian package.
+TOOLS = gcc:gcc node:nodejs npm:npm chromium:chromium strace:strace sqlite3:sqlite3
+
+tools:
+	@missing=; for t in $(TOOLS); do command -v "$${t%%:*}" >/dev/null || missing="$$missing $${t##*:}"; done; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
+		else echo "The tests need$$missing: install them first."; exit 1; fi; \
+	fi; \
+	node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a < 20 || a === 20 && b < 19) { console.log("The tests need Node 20.19 or newer, not " + process.version + "."); process.exit(1) }'
+
+clean:
+	rm -rf bin web/node_modules $(filter-out web/dist/.gitkeep,$(wildcard web/dist/*))
