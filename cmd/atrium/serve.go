@@ -109,6 +109,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { status(w, http.StatusOK, "ok") })
 	routes.HandleFunc("GET /readyz", s.ready)
 	routes.Handle("/", web.Handler())
+	routes.Handle("/dev/", http.NotFoundHandler())
 	if c.Dev {
 		dev{secret: authOptions.Secret, issuer: c.JWTIssuer, audience: c.JWTAudience}.routes(routes)
 	}
