@@ -80,8 +80,15 @@ type testServer struct {
 // nor a token.
 func startServer(t *testing.T, settings ...string) *testServer {
 	t.Helper()
-	s := &testServer{t: t, dir: t.TempDir(), addr: "127.0.0.1:0", settings: settings, log: newServerLog()}
+	s := newServer(t, settings...)
 	s.start()
+	return s
+}
+
+// newServer is a server that is still to be started.
+func newServer(t *testing.T, settings ...string) *testServer {
+	t.Helper()
+	s := &testServer{t: t, dir: t.TempDir(), addr: "127.0.0.1:0", settings: settings, log: newServerLog()}
 	t.Cleanup(func() {
 		s.stop()
 		s.checkLog()
@@ -103,6 +110,9 @@ func (s *testServer) start() {
 		}
 		s.cmd.Path, s.cmd.Args = path, slices.Concat(s.wrapper, s.cmd.Args)
 	}
+	// A group of its own, so that a signal gets past the wrapper; and nothing
+	// survives the tests.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -156,7 +166,7 @@ func (s *testServer) kill9() {
 
 func (s *testServer) signal(sig syscall.Signal) {
 	s.t.Helper()
-	if err := s.cmd.Process.Signal(sig); err != nil {
+	if err := syscall.Kill(-s.cmd.Process.Pid, sig); err != nil {
 		s.t.Fatalf("%v\n%s", err, s.log)
 	}
 }
