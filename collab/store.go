@@ -2,6 +2,8 @@ package collab
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,11 +20,19 @@ type entry struct {
 }
 
 // load returns the log's rows after version after, in order, and the newest
-// version. A document that does not exist has version 0.
+// version. A document that does not exist has version 0. Rows that are missing
+// are an error, also at the end.
 func (s store) load(ctx context.Context, documentID string, after int64) (runs [][]byte, version int64, err error) {
 	version = after
 	err = s.db.Read(ctx, func(tx *db.Tx) error {
-		runs, version, err = readRuns(tx, documentID, after)
+		var newest int64
+		err := tx.QueryRow(`SELECT version FROM documents WHERE id = $1`, documentID).Scan(&newest)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if runs, version, err = readRuns(tx, documentID, after); err == nil && version < newest {
+			err = fmt.Errorf("the log ends with version %d instead of %d", version, newest)
+		}
 		return err
 	})
 	if err != nil {
