@@ -89,8 +89,11 @@ const (
 
 var errBadID = errors.New("id must be a string or an integer")
 
-// maxID bounds what is echoed back.
-const maxID = 256
+const (
+	maxID        = 256         // bytes of a text that is echoed back
+	maxEncodedID = 6*maxID + 9 // the same in either codec: looked at before it is decoded
+	maxSafe      = 1<<53 - 1   // past it, float64 no longer tells integers apart
+)
 
 // IsZero reports whether there is no id.
 func (id ID) IsZero() bool { return id.kind == noID }
@@ -116,7 +119,7 @@ func (id *ID) set(v any) error {
 }
 
 func (id *ID) setNumber(f float64) error {
-	if f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+	if f != math.Trunc(f) || math.Abs(f) > maxSafe {
 		return errBadID
 	}
 	*id = ID{number: Number(f), kind: numberID}
@@ -135,6 +138,9 @@ func (id ID) value() any {
 
 // UnmarshalCBOR, MarshalCBOR, UnmarshalJSON and MarshalJSON are the codecs' hooks.
 func (id *ID) UnmarshalCBOR(data []byte) error {
+	if len(data) > maxEncodedID {
+		return errBadID
+	}
 	var v any
 	if err := cborDec.Unmarshal(data, &v); err != nil {
 		return fmt.Errorf("%w: %w", errBadID, err)
@@ -143,6 +149,9 @@ func (id *ID) UnmarshalCBOR(data []byte) error {
 }
 
 func (id *ID) UnmarshalJSON(data []byte) error {
+	if len(data) > maxEncodedID {
+		return errBadID
+	}
 	var v any
 	if err := json.Unmarshal(data, &v); err != nil {
 		return fmt.Errorf("%w: %w", errBadID, err)
