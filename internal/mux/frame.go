@@ -3,11 +3,16 @@ package mux
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // Frame is one message on its way to any number of sessions: encoded at most
 // once for each codec, WebSocket header included. It is safe for concurrent use.
+//
+// It keeps the message, for the codec that has not been asked for yet. What
+// waits in a session's queue is the encoding alone.
 type Frame struct {
 	message any
 	encoded [numCodecs]struct {
@@ -50,8 +55,11 @@ const (
 	opPong   byte = 0xA
 )
 
-// maxHeader is the longest header of an unmasked frame.
-const maxHeader = 10
+const (
+	maxHeader  = 10             // the longest header of an unmasked frame
+	maxControl = 125            // payload of a control frame
+	maxReason  = maxControl - 2 // after the code in a close frame
+)
 
 // withHeader writes a final, unmasked frame's header into the end of the
 // maxHeader spare bytes at the front of buf and returns the frame.
@@ -75,12 +83,27 @@ func withHeader(buf []byte, opcode byte) []byte {
 	return buf[start:]
 }
 
-// controlFrame is a whole control frame; data is cut at the 125 bytes that one may hold.
+// controlFrame is a whole control frame; data is cut at the bytes that one may hold.
 func controlFrame(opcode byte, data []byte) []byte {
-	data = data[:min(len(data), 125)]
+	data = data[:min(len(data), maxControl)]
 	return withHeader(append(make([]byte, maxHeader), data...), opcode)
 }
 
+// closeFrame is a close frame; reason is cut to what one may hold, between runes.
 func closeFrame(code CloseCode, reason string) []byte {
+	reason = strings.ToValidUTF8(reason, "\uFFFD")
+	if len(reason) > maxReason {
+		n := maxReason
+		for !utf8.RuneStart(reason[n]) {
+			n--
+		}
+		reason = reason[:n]
+	}
 	return controlFrame(opClose, append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...))
 }
+
+// Two frames that are always the same.
+var (
+	pingFrame       = controlFrame(opPing, nil)
+	emptyCloseFrame = controlFrame(opClose, nil)
+)
