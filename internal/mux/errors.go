@@ -55,6 +55,7 @@ type CloseCode uint16
 // 44xx codes only with something new, such as a fresh token.
 const (
 	CloseNormal        CloseCode = 1000
+	CloseProtocol      CloseCode = 1002
 	CloseBadUTF8       CloseCode = 1007
 	CloseTooLarge      CloseCode = 1009
 	CloseNotUnderstood CloseCode = 4400

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"net"
 	"slices"
-	"time"
+
+	"github.com/gorilla/websocket"
 
 	"atrium/internal/auth"
 	"atrium/internal/limit"
@@ -77,11 +78,15 @@ func (s *Session) join() bool {
 	}
 	s.SenderID = req.SenderID
 	s.identity.Store(identity)
-	s.mux.admit(s)
+	if !s.mux.admit(s) {
+		(&Reply{Session: s, ID: req.ID}).Fail(NewError(Unavailable, goingAway))
+		s.Close(CloseGoingAway, goingAway)
+		return false
+	}
 	s.joined = true
 	s.mux.log.Debug("session joined", "session", s.ID, "user", identity.UserID)
 	s.greet(req.ID)
-	s.timer = time.AfterFunc(s.nextTick(), s.tick)
+	s.startTicking()
 	for _, h := range s.mux.hooks {
 		if h.Joined != nil {
 			h.Joined(s)
@@ -92,16 +97,26 @@ func (s *Session) join() bool {
 
 func (s *Session) readJoin() (req joinRequest, ok bool) {
 	var buf []byte
-	text, err := s.readFrame(&buf, maxBeforeJoin)
-	if err != nil {
-		var timeout net.Error
-		if errors.As(err, &timeout) && timeout.Timeout() {
-			s.Refuse(CloseJoinTooLate, NewError(BadRequest, "no join within the time allowed"))
-		}
+	kind, r, err := s.ws.NextReader()
+	if err == nil {
+		err = s.readMessage(&buf, kind, r, maxBeforeJoin)
+	}
+	var timeout net.Error
+	switch {
+	case s.isClosed():
+		return req, false
+	case s.stopped.Load():
+		s.Refuse(CloseGoingAway, NewError(Unavailable, goingAway))
+		return req, false
+	case errors.As(err, &timeout) && timeout.Timeout():
+		s.Refuse(CloseJoinTooLate, NewError(BadRequest, "no join within the time allowed"))
+		return req, false
+	case err != nil:
+		s.closeAfter(err)
 		return req, false
 	}
 	s.mux.stats.messagesIn.Add(1)
-	s.codec = frameCodec(text)
+	s.codec = frameCodec(kind == websocket.TextMessage)
 	refuse := func(message string) (joinRequest, bool) {
 		(&Reply{Session: s, ID: req.ID}).Fail(NewError(BadRequest, message))
 		s.Close(CloseNotUnderstood, message)
@@ -172,7 +187,7 @@ func (m *Mux) refresh(msg *Message) (Acknowledgement, error) {
 		return nil, NewError(Forbidden, "the token is another user's")
 	}
 	s.identity.Store(identity)
-	s.timer.Reset(s.nextTick())
+	s.tokenChanged()
 	reconnect := false
 	for _, h := range m.hooks {
 		if h.Refreshed != nil && h.Refreshed(s, before) {

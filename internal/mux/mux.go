@@ -6,7 +6,9 @@
 // never waits for a peer to read, and it never forwards a message that it has
 // not understood.
 //
-// Locks: Mux.mu, topics.mu and outbox.mu are never held together.
+// Locks: under Session.ticking and topics.mu, which are never held together, the
+// locks of outbox, gate and Stats may be taken, which are leaves. Mux.mu is held
+// alone.
 package mux
 
 import (
@@ -39,7 +41,7 @@ type Options struct {
 
 	Verify func(token string) (*auth.Identity, error) // required
 
-	AllowedOrigins  []string // browsers' origins besides the same host, exact
+	AllowedOrigins  []string // browsers' origins, exact; default: the same host
 	LoopbackOrigins bool     // also allow http origins on loopback, any port
 	RefuseQuery     bool     // do not take tokens from ?token=
 
@@ -74,10 +76,11 @@ type Mux struct {
 	stats    Stats
 
 	mu       sync.Mutex
-	conns    map[*Session]struct{}   // guarded by mu; joined or not
+	conns    map[*Session]struct{}   // guarded by mu; joined or not; each has its read goroutine
 	joined   map[sessionKey]*Session // guarded by mu
 	draining bool                    // guarded by mu; no session may begin
-	running  sync.WaitGroup          // read goroutines
+	closed   bool                    // guarded by mu; no connection may begin
+	gone     sync.Cond               // of mu; a connection has ended
 }
 
 // sessionKey is what a session is known by: the peer ids of two users are
@@ -104,6 +107,7 @@ func New(o Options) *Mux {
 		joined: make(map[sessionKey]*Session),
 		topics: topics{sessions: make(map[string]map[*Session]struct{}), of: make(map[*Session]map[string]struct{})},
 	}
+	m.gone.L = &m.mu
 	m.upgrader = websocket.Upgrader{
 		ReadBufferSize:  512,                                      // control frames and small messages; large ones are read past it
 		WriteBufferPool: new(sync.Pool),                           // gorilla never writes after the upgrade
@@ -142,56 +146,67 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "origin not allowed", http.StatusForbidden)
 		return
 	}
-	ws, err := m.upgrader.Upgrade(w, r, nil)
+	ws, in, err := m.upgrade(w, r)
 	if err != nil {
-		return // Upgrade has answered
+		return // upgrade has answered
 	}
-	s := newSession(m, ws, requestToken(r, !m.opts.RefuseQuery))
+	s := newSession(m, ws, in, requestToken(r, !m.opts.RefuseQuery))
 	m.mu.Lock()
-	draining := m.draining
-	m.conns[s] = struct{}{}
-	m.running.Add(1)
-	m.mu.Unlock()
-	if draining {
-		s.Refuse(CloseGoingAway, NewError(Unavailable, "the server is going away"))
+	draining, closed := m.draining, m.closed
+	if !closed {
+		m.conns[s] = struct{}{}
 	}
-	go s.run()
+	m.mu.Unlock()
+	if closed {
+		in.Conn.Close()
+		return
+	}
+	if draining {
+		s.Refuse(CloseGoingAway, NewError(Unavailable, goingAway))
+	}
+	go s.run() // Close waits for it
 }
 
-// admit makes s the session of its user and sender id, and closes the one that
-// was it before.
-func (m *Mux) admit(s *Session) {
+const goingAway = "the server is going away"
+
+// admit makes s the session of its user and sender id, closes the one that was
+// it before, and waits until modules have seen that leave. It reports false when
+// no session may begin any more.
+func (m *Mux) admit(s *Session) bool {
 	key := s.key()
 	m.mu.Lock()
+	if m.draining {
+		m.mu.Unlock()
+		return false
+	}
 	old := m.joined[key]
 	m.joined[key] = s
 	m.mu.Unlock()
 	m.stats.sessions.Add(1)
 	if old != nil {
 		old.Close(CloseReplaced, "replaced by a newer connection")
-		<-old.left // so that modules see the old one leave before the new one comes
+		<-old.left
 	}
+	return true
 }
 
-// dismiss is the end of a session for mux.
+// dismiss is the end of a session that modules have seen leave.
 func (m *Mux) dismiss(s *Session) {
-	m.topics.leaveAll(s)
+	m.stats.sessions.Add(-1)
+	key := s.key()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s.joined {
-		m.stats.sessions.Add(-1)
-		if key := s.key(); m.joined[key] == s {
-			delete(m.joined, key)
-		}
+	if m.joined[key] == s {
+		delete(m.joined, key)
 	}
 }
 
 // forget is the end of a connection.
 func (m *Mux) forget(s *Session) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	delete(m.conns, s)
-	m.mu.Unlock()
-	m.running.Done()
+	m.gone.Broadcast()
 }
 
 func (m *Mux) all() []*Session {
@@ -206,12 +221,9 @@ func (m *Mux) all() []*Session {
 
 // StopReading begins the end of service: no session may begin, and no message
 // is read any more. It returns when the handlers under way have returned.
-// Answers still go out.
+// Answers still go out. It must not be called from a handler.
 func (m *Mux) StopReading() {
-	m.mu.Lock()
-	m.draining = true
-	m.mu.Unlock()
-	sessions := m.all()
+	sessions := m.drain()
 	for _, s := range sessions {
 		s.stopReading()
 	}
@@ -223,24 +235,42 @@ func (m *Mux) StopReading() {
 	}
 }
 
-// Close ends all sessions with GoingAway and waits until they are gone, at most
-// until ctx is done.
+// drain lets no session begin any more, and returns those that have.
+func (m *Mux) drain() []*Session {
+	m.mu.Lock()
+	m.draining = true
+	m.mu.Unlock()
+	return m.all()
+}
+
+// Close ends all sessions with GoingAway and waits until they are gone. When
+// ctx is done, peers are waited for no longer, handlers still are.
 func (m *Mux) Close(ctx context.Context) {
-	for _, s := range m.all() {
-		s.Close(CloseGoingAway, "the server is going away")
+	for _, s := range m.drain() {
+		s.Close(CloseGoingAway, goingAway)
 	}
-	done := make(chan struct{})
-	go func() {
-		m.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return
-	case <-ctx.Done():
+	cut := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(cut)
+		m.refuseAll()
+		for _, s := range m.all() {
+			s.out.fail(false)
+		}
+	})
+	m.mu.Lock()
+	for len(m.conns) > 0 {
+		m.gone.Wait()
 	}
-	for _, s := range m.all() {
-		s.out.fail()
+	m.closed = true
+	m.mu.Unlock()
+	if !stop() {
+		<-cut
 	}
-	<-done
+}
+
+// refuseAll hangs up on every connection that comes from now on.
+func (m *Mux) refuseAll() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
 }

@@ -1,7 +1,9 @@
 package mux
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -19,20 +21,22 @@ const (
 //
 // It is safe for concurrent use. Its lock is a leaf: nothing is locked under it.
 type outbox struct {
-	conn   net.Conn        // set once
-	raw    syscall.RawConn // set once; nil: conn is no plain socket, everything is queued
-	budget int             // set once; bytes that may wait
+	conn     net.Conn        // set once
+	raw      syscall.RawConn // set once; nil: conn is no plain socket, everything is queued
+	budget   int             // set once; bytes that may wait
+	patience time.Duration   // set once; in which the peer has to take joinedWrite bytes
 
 	mu      sync.Mutex
-	queue   [][]byte // guarded by mu; whole frames, but for the first when cut
-	queued  int      // guarded by mu; bytes in queue, less those of an offered frame
-	offered bool     // guarded by mu; queue[0] was offered
-	cut     bool     // guarded by mu; the kernel has taken the start of queue[0]
-	latest  latest   // guarded by mu
-	busy    bool     // guarded by mu; the flush goroutine runs
-	closing bool     // guarded by mu; the close frame is queued, nothing may follow
-	broken  bool     // guarded by mu; the socket takes nothing more
-	waiters []func() // guarded by mu; called when the queue has drained
+	queue   []pending // guarded by mu; whole frames, but for the first when cut
+	counted int       // guarded by mu; bytes in queue that use the budget
+	cut     bool      // guarded by mu; the kernel has taken the start of queue[0]
+	latest  latest    // guarded by mu; goes out when queue is empty
+	busy    bool      // guarded by mu; the flush goroutine runs
+	light   bool      // guarded by mu; while busy: with nothing but frames of latest
+	closing bool      // guarded by mu; the close frame is queued, nothing may follow
+	broken  bool      // guarded by mu; the socket takes nothing more
+	stalled bool      // guarded by mu; it broke since the peer ran out of patience's time
+	waiters []func()  // guarded by mu; called when nothing but latest waits
 
 	flushed sync.WaitGroup // the flush goroutine
 
@@ -42,8 +46,14 @@ type outbox struct {
 	tryFn  func(fd uintptr) bool
 }
 
-func newOutbox(conn net.Conn, budget int) *outbox {
-	o := &outbox{conn: conn, budget: budget}
+// pending is a frame that waits, or its end.
+type pending struct {
+	frame []byte
+	free  bool // it uses none of the budget
+}
+
+func newOutbox(conn net.Conn, budget int, patience time.Duration) *outbox {
+	o := &outbox{conn: conn, budget: budget, patience: patience}
 	if c, ok := conn.(syscall.Conn); ok {
 		if raw, err := c.SyscallConn(); err == nil {
 			o.raw = raw
@@ -67,15 +77,16 @@ func (o *outbox) send(frame []byte) bool {
 	if o.closing || o.broken {
 		return true
 	}
-	if o.busy && o.queued+len(frame) > o.budget {
+	if o.busy && o.counted+len(frame) > o.budget {
 		return false
 	}
-	o.put(frame)
+	o.put(frame, false)
 	return true
 }
 
 // sendLatest is send for a message of which only the newest by its key counts:
 // one that still waits is replaced, and waiting ones use none of the budget.
+// What is sent later may overtake it.
 func (o *outbox) sendLatest(key string, f *Frame, c codec) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -84,30 +95,32 @@ func (o *outbox) sendLatest(key string, f *Frame, c codec) {
 	case o.busy:
 		o.latest.set(key, f, c)
 	default:
-		o.put(f.bytes(c))
+		o.put(f.bytes(c), true)
+		o.light = true
 	}
 }
 
-// offer sends the frame and reports true if nothing waits for the socket.
-// Otherwise it reports false and calls drained, once, when that has changed.
-// Offered frames use none of the budget: there is one at most.
+// offer sends the frame and reports true if nothing waits for the socket but
+// frames of which only the latest count; they may come without end, and must
+// not keep out what somebody waits to offer. Otherwise it reports false and
+// calls drained, once, when that has changed. Offered frames use none of the
+// budget: there is one at most.
 func (o *outbox) offer(frame []byte, drained func()) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case o.closing || o.broken:
 		return true
-	case o.busy:
+	case o.busy && !o.light:
 		o.waiters = append(o.waiters, drained)
 		return false
 	}
-	o.put(frame)
-	o.offered, o.queued = o.busy, 0
+	o.put(frame, true)
 	return true
 }
 
 // put is called with mu held.
-func (o *outbox) put(frame []byte) {
+func (o *outbox) put(frame []byte, free bool) {
 	if !o.busy && o.raw != nil {
 		n := o.try(frame)
 		if n == len(frame) {
@@ -115,9 +128,15 @@ func (o *outbox) put(frame []byte) {
 		}
 		frame, o.cut = frame[n:], n > 0
 	}
-	o.queue = append(o.queue, frame)
-	o.queued += len(frame)
-	o.startFlush()
+	o.queue = append(o.queue, pending{frame, free})
+	if !free {
+		o.counted += len(frame)
+	}
+	o.light = false
+	if !o.busy {
+		o.busy = true
+		o.flushed.Go(o.flush)
+	}
 }
 
 // try writes what the kernel takes at once. Errors show up again, and are
@@ -129,73 +148,101 @@ func (o *outbox) try(frame []byte) int {
 	return o.tryN
 }
 
-func (o *outbox) startFlush() {
-	if !o.busy {
-		o.busy = true
-		o.flushed.Go(o.flush)
+func (o *outbox) flush() {
+	var buf []byte
+	for {
+		next, buf2, drained := o.advance(buf[:0])
+		buf = buf2
+		for _, f := range drained {
+			f()
+		}
+		if next == nil {
+			return
+		}
+		o.write(next)
 	}
 }
 
-func (o *outbox) flush() {
-	var joined []byte
-	for {
-		o.mu.Lock()
-		if len(o.queue) == 0 {
-			o.latest.drainTo(func(frame []byte) { o.queue = append(o.queue, frame) })
-		}
-		if len(o.queue) == 0 || o.broken {
-			o.busy, o.queue, o.queued = false, nil, 0
-			waiters := o.waiters
-			o.waiters = nil
-			o.mu.Unlock()
-			for _, drained := range waiters {
-				drained()
-			}
-			return
-		}
-		var next []byte
-		next, joined = o.take(joined[:0])
-		o.mu.Unlock()
-
-		if _, err := o.conn.Write(next); err != nil {
-			o.fail()
-		}
+// advance returns what to write next, nil at the flush goroutine's end, and
+// whom to tell before that the queue has drained. buf is for joining frames in.
+func (o *outbox) advance(buf []byte) (next, joined []byte, drained []func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.broken {
+		o.queue, o.counted, o.latest = nil, 0, latest{}
 	}
+	if len(o.queue) > 0 {
+		next, joined = o.take(buf)
+		return next, joined, nil
+	}
+	drained, o.waiters = o.waiters, nil
+	for len(o.latest.frames) > 0 {
+		f := o.latest.frames[0]
+		frame := f.frame.bytes(f.codec)
+		if len(buf) > 0 && len(buf)+len(frame) > joinedWrite {
+			break
+		}
+		buf = append(buf, frame...)
+		o.latest.pop()
+	}
+	if len(buf) > 0 {
+		o.light = true
+		return buf, buf, drained
+	}
+	o.busy, o.queue = false, nil
+	if !o.closing {
+		o.conn.SetWriteDeadline(time.Time{}) // or the next try would find it past
+	}
+	return nil, buf, drained
 }
 
 // take removes the next bytes to write from the queue: one large frame, or
 // small ones joined in buf, which it returns for the next time.
 func (o *outbox) take(buf []byte) (next, joined []byte) {
 	n, size := 0, 0
-	for n < len(o.queue) && (n == 0 || size+len(o.queue[n]) <= joinedWrite) {
-		size += len(o.queue[n])
+	for n < len(o.queue) && (n == 0 || size+len(o.queue[n].frame) <= joinedWrite) {
+		size += len(o.queue[n].frame)
+		if !o.queue[n].free {
+			o.counted -= len(o.queue[n].frame)
+		}
 		n++
 	}
-	next = o.queue[0]
+	next = o.queue[0].frame
 	if n > 1 {
-		for _, frame := range o.queue[:n] {
-			buf = append(buf, frame...)
+		for _, p := range o.queue[:n] {
+			buf = append(buf, p.frame...)
 		}
 		next = buf
 	}
-	if o.offered {
-		size -= len(o.queue[0])
-	}
 	clear(o.queue[:n])
 	o.queue = o.queue[n:]
-	o.queued -= size
-	o.offered, o.cut = false, false
+	o.cut = false
 	return next, buf
 }
 
-// close queues the close frame, behind what waits or, with drop, instead of it.
-// Only the first call counts.
-func (o *outbox) close(frame []byte, drop bool) (first bool) {
+// write hands data to the kernel in pieces, each of which has its time: a peer
+// may be slow with much, but not with everything.
+func (o *outbox) write(data []byte) {
+	for len(data) > 0 {
+		piece := data[:min(len(data), joinedWrite)]
+		o.mu.Lock()
+		if !o.closing { // the close has a deadline of its own
+			o.conn.SetWriteDeadline(time.Now().Add(o.patience))
+		}
+		o.mu.Unlock()
+		if _, err := o.conn.Write(piece); err != nil {
+			o.fail(errors.Is(err, os.ErrDeadlineExceeded))
+			return
+		}
+		data = data[len(piece):]
+	}
+}
+
+// close queues the close frame, behind what waits or, with drop, instead of
+// it. It is called once.
+func (o *outbox) close(frame []byte, drop bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closing {
-		return false
-	}
 	o.closing = true
 	o.latest = latest{}
 	if drop {
@@ -204,60 +251,63 @@ func (o *outbox) close(frame []byte, drop bool) (first bool) {
 			keep = 1
 		}
 		clear(o.queue[keep:])
-		o.queue, o.queued, o.offered = o.queue[:keep], 0, keep == 1
+		o.queue = o.queue[:keep]
 	}
 	if !o.broken {
 		o.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-		o.put(frame)
+		o.put(frame, true)
 	}
-	return true
 }
 
 // fail gives the socket up: what waits is dropped, and the read side wakes.
-func (o *outbox) fail() {
+func (o *outbox) fail(stalled bool) {
 	o.mu.Lock()
 	o.broken = true
+	o.stalled = o.stalled || stalled && !o.closing
 	o.mu.Unlock()
 	o.conn.Close()
 }
 
-// extendRead moves the read deadline, unless the session is closing: then the
-// deadline is past, so that the read side wakes.
-func (o *outbox) extendRead(until time.Time) {
+// hasStalled reports whether the socket was given up because the peer took
+// nothing for too long.
+func (o *outbox) hasStalled() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.closing {
-		o.conn.SetReadDeadline(until)
-	}
+	return o.stalled
 }
 
 // latest keeps frames by key, in the order in which their keys first came.
 type latest struct {
-	index  map[string]int
+	index  map[string]int // position in frames, plus popped
 	frames []latestFrame
+	popped int
 }
 
 type latestFrame struct {
+	key   string
 	frame *Frame
 	codec codec
 }
 
 func (l *latest) set(key string, f *Frame, c codec) {
 	if i, ok := l.index[key]; ok {
-		l.frames[i].frame = f
+		l.frames[i-l.popped].frame = f
 		return
 	}
 	if l.index == nil {
 		l.index = make(map[string]int)
 	}
-	l.index[key] = len(l.frames)
-	l.frames = append(l.frames, latestFrame{f, c})
+	l.index[key] = l.popped + len(l.frames)
+	l.frames = append(l.frames, latestFrame{key, f, c})
 }
 
-// drainTo hands over every frame and forgets them.
-func (l *latest) drainTo(send func(frame []byte)) {
-	for _, f := range l.frames {
-		send(f.frame.bytes(f.codec))
+// pop removes the first frame.
+func (l *latest) pop() {
+	delete(l.index, l.frames[0].key)
+	l.frames[0] = latestFrame{}
+	l.frames = l.frames[1:]
+	l.popped++
+	if len(l.frames) == 0 {
+		*l = latest{}
 	}
-	*l = latest{}
 }

@@ -1,13 +1,11 @@
 package mux
 
 import (
-	"errors"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/gorilla/websocket"
@@ -23,17 +21,22 @@ type Session struct {
 	SenderID string // set once, at join
 
 	mux     *Mux            // set once
-	ws      *websocket.Conn // read side owned by run; nothing is written through it
+	conn    net.Conn        // set once
+	ws      *websocket.Conn // owned by run; it only reads
+	in      *readSide       // owned by run; ws's connection
+	gate    gate            // when reading ends
 	out     *outbox         // set once
 	codec   codec           // set once, by the first frame
 	token   string          // owned by run, until the join
 	limits  limit.Session   // owned by run
-	joined  bool            // set once, at join
-	timer   *time.Timer     // set once, at join: tick
-	stopped atomic.Bool     // no more reading
+	joined  bool            // owned by run
+	stopped atomic.Bool     // nothing more is to be handled
 
 	identity  atomic.Pointer[auth.Identity]
 	dismissed bool // guarded by mux.topics.mu; it may hear nothing any more
+
+	ticking sync.Mutex  // held during a tick
+	timer   *time.Timer // guarded by ticking; nil before the join and after the end
 
 	closeOnce sync.Once
 	closed    chan struct{} // closed by Close
@@ -41,19 +44,16 @@ type Session struct {
 	left      chan struct{} // closed when modules have seen it leave
 }
 
-func newSession(m *Mux, ws *websocket.Conn, token string) *Session {
+func newSession(m *Mux, ws *websocket.Conn, in *readSide, token string) *Session {
 	s := &Session{
-		ID: uuid.Must(uuid.NewV7()).String(), mux: m, ws: ws, token: token,
-		out:    newOutbox(ws.NetConn(), m.opts.QueueBytes),
+		ID: uuid.Must(uuid.NewV7()).String(), mux: m, conn: in.Conn, ws: ws, in: in, token: token,
+		gate:   gate{conn: in.Conn},
+		out:    newOutbox(in.Conn, m.opts.QueueBytes, m.opts.Silence),
 		limits: limit.NewSession(m.opts.Limits),
 		closed: make(chan struct{}), quiet: make(chan struct{}), left: make(chan struct{}),
 	}
 	// gorilla's own handlers would write to the socket past the outbox.
-	ws.SetPingHandler(func(data string) error {
-		s.extendRead()
-		s.write(controlFrame(opPong, []byte(data)))
-		return nil
-	})
+	ws.SetPingHandler(s.pinged)
 	ws.SetPongHandler(func(string) error {
 		s.extendRead()
 		return nil
@@ -99,38 +99,39 @@ func (s *Session) Refuse(code CloseCode, e *Error) {
 	s.Close(code, e.Message)
 }
 
-// Close ends the session, after what waits to be sent. Only the first call counts.
+// Close ends the session, after what waits to be sent; TooSlow instead of it.
+// Only the first call counts. reason is cut to 123 bytes.
 func (s *Session) Close(code CloseCode, reason string) {
+	s.end(code, closeFrame(code, reason))
+}
+
+func (s *Session) end(code CloseCode, frame []byte) {
 	s.closeOnce.Do(func() {
 		s.mux.stats.closed(code)
-		s.out.close(closeFrame(code, reason), code == CloseTooSlow)
+		s.out.close(frame, code == CloseTooSlow)
 		close(s.closed)
-		s.ws.NetConn().SetReadDeadline(time.Unix(1, 0)) // wakes the read side
+		s.gate.shut()
 	})
+}
+
+func (s *Session) isClosed() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 func (s *Session) stopReading() {
 	s.stopped.Store(true)
-	s.ws.NetConn().SetReadDeadline(time.Unix(1, 0))
-}
-
-// extendRead gives the peer another while of silence. It is called just before
-// reading: time in which we do not read is not the peer's silence.
-func (s *Session) extendRead() {
-	until := s.mux.opts.Silence
-	if !s.joined {
-		return // the join has a deadline of its own
-	}
-	s.out.extendRead(time.Now().Add(until))
-	if s.stopped.Load() {
-		s.stopReading()
-	}
+	s.gate.shut()
 }
 
 // run is the session's life: join, read, leave.
 func (s *Session) run() {
 	defer s.mux.forget(s)
-	s.out.extendRead(time.Now().Add(s.mux.opts.JoinWithin))
+	s.gate.extend(s.mux.opts.JoinWithin)
 	if s.join() {
 		s.readAll()
 	}
@@ -138,15 +139,18 @@ func (s *Session) run() {
 	s.hangUp()
 }
 
+// leave comes after Close. Until the modules have seen it, the session is still
+// the one of its user and sender id: a newer one waits for it.
 func (s *Session) leave() {
-	s.mux.dismiss(s)
+	s.mux.topics.leaveAll(s)
 	if s.joined {
-		s.timer.Stop()
+		s.stopTicking()
 		for _, h := range s.mux.hooks {
 			if h.Left != nil {
 				h.Left(s)
 			}
 		}
+		s.mux.dismiss(s)
 	}
 	close(s.left)
 }
@@ -154,176 +158,47 @@ func (s *Session) leave() {
 // hangUp ends the connection: after our close frame the peer is read until it
 // hangs up too, or the kernel would throw that frame away with the rest.
 func (s *Session) hangUp() {
-	s.Close(CloseNormal, "") // if nobody has yet: the peer has gone, or asked to go
 	s.out.flushed.Wait()
-	conn := s.ws.NetConn()
-	if half, ok := conn.(interface{ CloseWrite() error }); ok {
-		if half.CloseWrite() == nil {
-			conn.SetReadDeadline(time.Now().Add(closeTimeout))
-			io.Copy(io.Discard, io.LimitReader(conn, MaxFrame))
-		}
+	if half, ok := s.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		s.gate.linger(closeTimeout)
+		io.Copy(io.Discard, io.LimitReader(s.conn, MaxFrame))
 	}
-	conn.Close()
+	s.conn.Close()
 }
 
-func (s *Session) readAll() {
-	for {
-		s.extendRead()
-		buf := readBuffers.Get().(*[]byte)
-		text, err := s.readFrame(buf, MaxFrame)
-		if err == nil && !s.stopped.Load() {
-			s.mux.stats.messagesIn.Add(1)
-			s.dispatch(text, *buf)
-		}
-		putReadBuffer(buf)
-		if s.stopped.Load() {
-			close(s.quiet)
-			<-s.closed
-			return
-		}
-		if err != nil {
-			return
-		}
-	}
+func (s *Session) startTicking() {
+	s.ticking.Lock()
+	defer s.ticking.Unlock()
+	s.timer = time.AfterFunc(s.nextTick(), s.tick)
 }
 
-// readBuffers are shared by all sessions; one is in use only while a message
-// is being read and handled.
-var readBuffers = sync.Pool{New: func() any { return new([]byte) }}
-
-func putReadBuffer(buf *[]byte) {
-	if cap(*buf) <= 1<<20 {
-		readBuffers.Put(buf)
-	}
+// tokenChanged makes the next tick come in time for a new identity.
+func (s *Session) tokenChanged() {
+	s.ticking.Lock()
+	defer s.ticking.Unlock()
+	s.timer.Reset(s.nextTick())
 }
 
-// readFrame reads one message of at most limit bytes into buf, which grows with
-// what comes, never by what the peer claims. Whatever is wrong closes the session.
-func (s *Session) readFrame(buf *[]byte, limit int) (text bool, err error) {
-	kind, r, err := s.ws.NextReader()
-	if err != nil {
-		return false, err
-	}
-	text = kind == websocket.TextMessage
-	b := (*buf)[:0]
-	for {
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
-		}
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		*buf = b
-		if len(b) > limit {
-			s.Close(CloseTooLarge, "message too large")
-			return text, errTooLarge
-		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return text, err
-		}
-		if n > 0 {
-			s.extendRead()
-		}
-	}
-	if text && !utf8.Valid(b) {
-		s.Close(CloseBadUTF8, "text is not UTF-8")
-		return text, errBadUTF8
-	}
-	return text, nil
-}
-
-var (
-	errTooLarge = errors.New("message too large")
-	errBadUTF8  = errors.New("text is not UTF-8")
-)
-
-func frameCodec(text bool) codec {
-	if text {
-		return jsonCodec
-	}
-	return cborCodec
-}
-
-// dispatch hands one message to its route.
-func (s *Session) dispatch(text bool, data []byte) {
-	c := frameCodec(text)
-	var env envelope
-	if err := c.decode(data, &env); err != nil {
-		if errors.Is(err, errBadID) {
-			(&Reply{Session: s}).Fail(NewError(BadRequest, "id must be a string or an integer"))
-			return
-		}
-		s.Refuse(CloseNotUnderstood, NewError(BadRequest, "not a message: neither CBOR map nor JSON object"))
-		return
-	}
-	m := &Message{Type: env.Type, Reply: &Reply{Session: s, ID: env.ID}, codec: c, data: data}
-	route, known := s.mux.routes[env.Type]
-	if !s.within(m, route.Class) {
-		return
-	}
-	if !known {
-		m.Fail(NewError(BadRequest, "unknown message type"))
-		return
-	}
-	if len(data) > route.MaxBytes {
-		m.Fail(NewError(TooLarge, "message too large"))
-		return
-	}
-	body, err := route.Handle(m)
-	switch {
-	case err != nil:
-		m.Fail(err)
-	case body != Later:
-		m.Ack(body)
-	}
-}
-
-// within holds the session to the limit of a class. It reports false when the
-// message was refused or dropped.
-func (s *Session) within(m *Message, c limit.Class) bool {
-	now := time.Now()
-	switch c {
-	case limit.Sync, limit.Ephemeral:
-		if d := s.limits.Delay(c, now); d > 0 {
-			s.mux.stats.slowed.Add(1)
-			select {
-			case <-time.After(d):
-			case <-s.closed:
-			}
-		}
-		return true
-	}
-	ok, after := s.limits.Allow(c, now)
-	if ok {
-		return true
-	}
-	if c == limit.Cursor {
-		s.mux.stats.coalesced.Add(1)
-		m.Ack(nil)
-		return false
-	}
-	if s.limits.Refused(now) {
-		s.Refuse(CloseTooMany, NewError(RateLimited, "too many messages"))
-		return false
-	}
-	m.Fail(&Error{Code: RateLimited, Message: "too many messages", RetryAfter: after})
-	return false
+// stopTicking returns when no tick runs, and none will.
+func (s *Session) stopTicking() {
+	s.ticking.Lock()
+	defer s.ticking.Unlock()
+	s.timer.Stop()
+	s.timer = nil
 }
 
 // tick pings, and ends the session with its token.
 func (s *Session) tick() {
-	select {
-	case <-s.closed:
+	s.ticking.Lock()
+	defer s.ticking.Unlock()
+	if s.timer == nil || s.isClosed() {
 		return
-	default:
 	}
 	if !time.Now().Before(s.Identity().Expires) {
 		s.Refuse(CloseBadToken, NewError(Unauthenticated, "token expired"))
 		return
 	}
-	s.write(controlFrame(opPing, nil))
+	s.write(pingFrame)
 	s.timer.Reset(s.nextTick())
 }
 
@@ -332,4 +207,4 @@ func (s *Session) nextTick() time.Duration {
 }
 
 // RemoteAddr is for logs.
-func (s *Session) RemoteAddr() net.Addr { return s.ws.NetConn().RemoteAddr() }
+func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }

@@ -48,3 +48,11 @@ func (st *Stats) Refusals(c Code) int64 {
 	defer st.mu.Unlock()
 	return st.refusals[c]
 }
+
+// Closes is how many sessions ended with a code. Those that the peer ended
+// count as CloseNormal, whatever code it gave.
+func (st *Stats) Closes(c CloseCode) int64 {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.closes[c]
+}
