@@ -41,7 +41,15 @@ func (s store) load(ctx context.Context, documentID string, after int64) (runs [
 	return runs, version, nil
 }
 
+// errLogDamaged says that rows are missing: what is left is not the document.
+var errLogDamaged = errors.New("the log is not whole")
+
 func readRuns(tx *db.Tx, documentID string, after int64) (runs [][]byte, version int64, err error) {
+	var newest int64
+	err = tx.QueryRow(`SELECT version FROM documents WHERE id = $1`, documentID).Scan(&newest)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, 0, err
+	}
 	rows, err := tx.Query(`SELECT version, chunks FROM document_changes WHERE document_id = $1 AND version > $2 ORDER BY version`,
 		documentID, after)
 	if err != nil {
@@ -56,12 +64,18 @@ func readRuns(tx *db.Tx, documentID string, after int64) (runs [][]byte, version
 			return nil, 0, err
 		}
 		if v != version+1 {
-			return nil, 0, fmt.Errorf("version %d is followed by %d", version, v)
+			return nil, 0, fmt.Errorf("%w: version %d is followed by %d", errLogDamaged, version, v)
 		}
 		version = v
 		runs = append(runs, chunks)
 	}
-	return runs, version, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, 0, err
+	}
+	if version != newest {
+		return nil, 0, fmt.Errorf("%w: it ends at version %d of %d", errLogDamaged, version, newest)
+	}
+	return runs, version, nil
 }
 
 // append adds entries behind version known, which the caller has read up to,
@@ -78,9 +92,6 @@ func (s store) append(ctx context.Context, documentID string, known int64, entri
 			return err
 		}
 		if first := version - int64(len(entries)); first != known {
-			if tail, version, err = readRuns(tx, documentID, known); err != nil {
-				return err
-			}
 			return errBehind
 		}
 		for i, e := range entries {
@@ -92,8 +103,9 @@ func (s store) append(ctx context.Context, documentID string, known int64, entri
 		}
 		return nil
 	})
-	if err == errBehind && len(tail) > 0 {
-		return version, tail, nil
+	if errors.Is(err, errBehind) {
+		tail, version, err = s.load(ctx, documentID, known)
+		return version, tail, err
 	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("append changes: %w", err)
@@ -102,4 +114,4 @@ func (s store) append(ctx context.Context, documentID string, known int64, entri
 }
 
 // errBehind undoes the write of a caller that has not read the whole log.
-var errBehind = fmt.Errorf("the log has grown")
+var errBehind = errors.New("the log has grown")
