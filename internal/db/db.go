@@ -54,9 +54,10 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{log: o.Logger, lock: lock}
-	if err := db.open(ctx, filepath.Join(o.Dir, FileName)); err != nil {
+	path := filepath.Join(o.Dir, FileName)
+	if err := db.open(ctx, path); err != nil {
 		db.Close()
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return db, nil
 }
