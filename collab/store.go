@@ -19,19 +19,22 @@ type entry struct {
 	userID string
 }
 
+// errLogDamaged says that rows are missing: what is left is not the document.
+var errLogDamaged = errors.New("the log is not whole")
+
 // load returns the log's rows after version after, in order, and the newest
 // version. A document that does not exist has version 0. Rows that are missing
 // are an error, also at the end.
 func (s store) load(ctx context.Context, documentID string, after int64) (runs [][]byte, version int64, err error) {
-	version = after
 	err = s.db.Read(ctx, func(tx *db.Tx) error {
 		var newest int64
 		err := tx.QueryRow(`SELECT version FROM documents WHERE id = $1`, documentID).Scan(&newest)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if runs, version, err = readRuns(tx, documentID, after); err == nil && version < newest {
-			err = fmt.Errorf("the log ends with version %d instead of %d", version, newest)
+		runs, version, err = readRuns(tx, documentID, after)
+		if err == nil && version != newest {
+			err = fmt.Errorf("%w: it ends at version %d of %d", errLogDamaged, version, newest)
 		}
 		return err
 	})
@@ -41,15 +44,7 @@ func (s store) load(ctx context.Context, documentID string, after int64) (runs [
 	return runs, version, nil
 }
 
-// errLogDamaged says that rows are missing: what is left is not the document.
-var errLogDamaged = errors.New("the log is not whole")
-
 func readRuns(tx *db.Tx, documentID string, after int64) (runs [][]byte, version int64, err error) {
-	var newest int64
-	err = tx.QueryRow(`SELECT version FROM documents WHERE id = $1`, documentID).Scan(&newest)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, 0, err
-	}
 	rows, err := tx.Query(`SELECT version, chunks FROM document_changes WHERE document_id = $1 AND version > $2 ORDER BY version`,
 		documentID, after)
 	if err != nil {
@@ -69,13 +64,7 @@ func readRuns(tx *db.Tx, documentID string, after int64) (runs [][]byte, version
 		version = v
 		runs = append(runs, chunks)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, 0, err
-	}
-	if version != newest {
-		return nil, 0, fmt.Errorf("%w: it ends at version %d of %d", errLogDamaged, version, newest)
-	}
-	return runs, version, nil
+	return runs, version, rows.Err()
 }
 
 // append adds entries behind version known, which the caller has read up to,
