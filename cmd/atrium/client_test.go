@@ -415,6 +415,15 @@ func (c *client) expectClose(code int) {
 	}
 }
 
+// pause makes the client read nothing until resume.
+func (c *client) pause() {
+	c.t.Helper()
+	c.reading.Lock()
+	c.ping() // the answer is the last that it reads
+}
+
+func (c *client) resume() { c.reading.Unlock() }
+
 // ended is why the connection has ended, nil while it has not.
 func (c *client) ended() error {
 	c.mu.Lock()
