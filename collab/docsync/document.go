@@ -194,20 +194,24 @@ func (d *Document) stage(c *change.Change, from *Peer, refused []Refusal) []Refu
 		if _, known := d.g.find(c.Hash); known {
 			continue
 		}
-		if missing, ok := d.missingDep(c); ok {
-			err := error(nil)
-			if from.refusals.has(missing) {
-				err = errOnRefused
-			} else if d.orphans.byHash[c.Hash] == nil {
+		err := error(nil)
+		if missing, ok := d.missingDep(c); !ok {
+			err = d.g.check(c)
+		} else if from.refusals.has(missing) {
+			err = errOnRefused
+		} else {
+			if d.orphans.byHash[c.Hash] == nil {
 				err = d.orphans.hold(c, missing, from)
 			}
-			if err != nil {
-				refused = append(refused, Refusal{from, c.Hash, err})
+			if err == nil {
+				continue
 			}
-			continue
 		}
-		if err := d.g.check(c); err != nil {
+		if err != nil {
 			refused = append(refused, Refusal{from, c.Hash, err})
+			if err != ErrFull {
+				ready = append(ready, d.refuse(from, c)...)
+			}
 			continue
 		}
 		c.Chunk = bytes.Clone(c.Chunk) // or it would keep the whole message

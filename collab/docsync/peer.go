@@ -2,7 +2,6 @@ package docsync
 
 import (
 	"crypto/sha256"
-	"errors"
 	"slices"
 
 	"atrium/collab/change"
@@ -112,19 +111,15 @@ func (d *Document) Receive(p *Peer, m Message) (refused []Refusal, err error) {
 			continue
 		}
 		if err := change.Check(&c); err != nil {
-			d.refuse(p, &c)
 			refused = append(refused, Refusal{p, c.Hash, err})
+			for _, o := range d.refuse(p, &c) {
+				refused = d.stage(&o.change, o.from, refused)
+			}
 			continue
 		}
-		n := len(refused)
 		refused = d.stage(&c, p, refused)
-		for _, r := range refused[n:] {
-			if errors.Is(r.Err, ErrFull) {
-				return nil, ErrFull
-			}
-			if r.Change == c.Hash {
-				d.refuse(p, &c)
-			}
+		if n := len(refused); n > 0 && refused[n-1].Err == ErrFull {
+			return nil, ErrFull
 		}
 	}
 	if len(m.Changes) > again && !p.readOnly {
@@ -269,8 +264,9 @@ func (d *Document) resolve(p *Peer, hashes []change.Hash) (known []position, unk
 }
 
 // refuse remembers a change that will never be part of the log, so that heads
-// of the peer that build on it can be understood.
-func (d *Document) refuse(p *Peer, c *change.Change) {
+// of the peer that build on it can be understood. It returns the changes that
+// waited for it, which are held no more.
+func (d *Document) refuse(p *Peer, c *change.Change) []*orphan {
 	var base []position
 	for i := range c.NumDeps() {
 		known, _ := d.resolve(p, []change.Hash{c.Dep(i)})
@@ -278,6 +274,7 @@ func (d *Document) refuse(p *Peer, c *change.Change) {
 	}
 	slices.Sort(base)
 	p.refusals.add(c.Hash, slices.Compact(base))
+	return d.orphans.release(c.Hash)
 }
 
 // refusals are the newest changes that were refused to one peer.
