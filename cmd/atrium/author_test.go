@@ -40,6 +40,7 @@ type author struct {
 	actor []byte
 	seq   uint64
 	head  []change.Hash // the newest change, if there is one
+	value any           // what it writes; nil: the sequence number
 }
 
 func (c *client) author(doc string) *author {
@@ -58,9 +59,13 @@ func (a *author) again(c *client) *author {
 // next returns the author's next change, as if it had been sent.
 func (a *author) next() ct.Change {
 	a.seq++
+	value := a.value
+	if value == nil {
+		value = a.seq
+	}
 	c := ct.Change{
 		Actor: a.actor, Seq: a.seq, StartOp: a.seq, Deps: a.head,
-		Ops: []ct.Op{ct.Set(ct.ID{}, "by "+a.user, a.seq)},
+		Ops: []ct.Op{ct.Set(ct.ID{}, "by "+a.user, value)},
 	}
 	a.head = []change.Hash{c.Hash()}
 	return c
