@@ -67,8 +67,14 @@ func TestGrantLoweredToRead(t *testing.T) {
 	second := alice.write()
 	owner.receives(doc, second)
 
-	alice.refreshed(docs("*", "read"))
-	alice.await("the read-only flag", func(m msg) bool { return kind(t, m) == "sync read-only" })
+	alice.send(msg{"type": "auth", "id": "a", "token": token(t, "alice", docs("*", "read"))})
+	told := make(map[string]bool)
+	for _, m := range alice.settle(doc) {
+		told[kind(t, m)] = true
+	}
+	if !told["ack"] || !told["sync read-only"] {
+		t.Errorf("got %v, want an ack and to be told by the flag of a sync message", told)
+	}
 	alice.edit()
 	alice.expectError("forbidden", nil)
 	third := owner.write()

@@ -76,11 +76,15 @@ func TestStalledReaderIsClosed(t *testing.T) {
 	slow.pause()
 	alice, bob := all[0], all[1]
 	text := strings.Repeat("x", 60_000)
-	for i := range 150 { // 18 MB
-		alice.shout(doc, text, float64(i+1))
-		bob.until(text)
-		bob.shout(doc, text, float64(i+1))
-		alice.until(text)
+	// 6 MB, more than sockets and the queue hold. It must be read soon after:
+	// the close frame does not wait for ever.
+	for i := range 12 {
+		for j := range 8 {
+			alice.shout(doc, text, float64(8*i+j+1))
+		}
+		for range 8 {
+			bob.until(text)
+		}
 	}
 	slow.resume()
 	slow.expectClose(4508)
