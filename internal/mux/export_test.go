@@ -1,0 +1,75 @@
+package mux
+
+import "net"
+
+// What tests look at from outside.
+
+// Busy reports whether the flush goroutine runs.
+func (s *Session) Busy() bool {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	return s.out.busy
+}
+
+// Counted returns the bytes that use the session's budget.
+func (s *Session) Counted() int {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	return s.out.counted
+}
+
+// Plain reports whether frames are tried at once.
+func (s *Session) Plain() bool { return s.out.raw != nil }
+
+// NetConn returns the session's connection.
+func (s *Session) NetConn() net.Conn { return s.conn }
+
+// Tick runs the session's timer now.
+func (s *Session) Tick() { s.tick() }
+
+// SendLatest is what PublishLatest does to each session.
+func (s *Session) SendLatest(key string, f *Frame) { s.out.sendLatest(key, f, s.codec) }
+
+// Conns returns the number of connections, joined or not.
+func (m *Mux) Conns() int { return len(m.all()) }
+
+// Topics returns the number of topics, and of sessions that hear any.
+func (m *Mux) Topics() (topics, sessions int) {
+	m.topics.mu.Lock()
+	defer m.topics.mu.Unlock()
+	return len(m.topics.sessions), len(m.topics.of)
+}
+
+// Joined returns the number of sessions by user and sender id.
+func (m *Mux) Joined() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.joined)
+}
+
+// WithHeader returns payload as a whole frame.
+func WithHeader(payload []byte, opcode byte) []byte {
+	return withHeader(append(make([]byte, maxHeader), payload...), opcode)
+}
+
+// CloseFrame returns a close frame.
+func CloseFrame(code CloseCode, reason string) []byte { return closeFrame(code, reason) }
+
+// EncodeCBOR and EncodeJSON write v as messages are written; DecodeCBOR and
+// DecodeJSON read it.
+func EncodeCBOR(v any) []byte { return encoded(cborCodec, v) }
+func EncodeJSON(v any) []byte { return encoded(jsonCodec, v) }
+
+func DecodeCBOR(data []byte, v any) error { return cborCodec.decode(data, v) }
+func DecodeJSON(data []byte, v any) error { return jsonCodec.decode(data, v) }
+
+func encoded(c codec, v any) []byte {
+	frame := NewFrame(v).bytes(c)
+	switch frame[1] {
+	case 126:
+		return frame[4:]
+	case 127:
+		return frame[10:]
+	}
+	return frame[2:]
+}
