@@ -75,7 +75,9 @@ export class Atrium {
 
     const args = ["serve", "--addr", `127.0.0.1:${this.#port}`, "--data-dir", this.dataDir]
     if (this.options.dev) args.push("--dev")
-    const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...(this.options.dev ? {} : { ATRIUM_JWT_SECRET: secret }) }
+    const { PATH, HOME } = process.env
+    // A binary with the race detector would else sleep for a second before it ends.
+    const env = { PATH, HOME, GORACE: "atexit_sleep_ms=0", ...(!this.options.dev && { ATRIUM_JWT_SECRET: secret }) }
     const child = spawn(binary, args, { env, stdio: ["ignore", "pipe", "pipe"] })
     this.#child = child
     running.add(child)
