@@ -73,3 +73,6 @@ func encoded(c codec, v any) []byte {
 	}
 	return frame[2:]
 }
+
+// LeftOf is closed when modules have seen s leave.
+func LeftOf(s *Session) <-chan struct{} { return s.left }
