@@ -1,6 +1,7 @@
 package collab
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -10,7 +11,10 @@ import (
 
 // event is what happens to a room. Each stands in its mailbox until the room's
 // goroutine takes it.
-type event interface{ size() int }
+type event interface {
+	from() *mux.Session // nil: nobody's
+	size() int          // bytes that it keeps
+}
 
 type (
 	received struct { // a sync message
@@ -27,6 +31,13 @@ type (
 	leaving   struct{ s *mux.Session }
 	stopping  struct{}
 )
+
+func (e received) from() *mux.Session  { return e.reply.Session }
+func (e shouted) from() *mux.Session   { return e.reply.Session }
+func (e drained) from() *mux.Session   { return e.m.session }
+func (e regranted) from() *mux.Session { return e.s }
+func (e leaving) from() *mux.Session   { return e.s }
+func (stopping) from() *mux.Session    { return nil }
 
 func (e received) size() int { return e.bytes + 200 }
 func (e shouted) size() int  { return len(e.message.Data) + 200 }
@@ -70,11 +81,38 @@ func (b *mailbox) take(buf []event) []event {
 	defer b.mu.Unlock()
 	events := b.events
 	b.events, b.bytes = buf[:0], 0
-	if b.space != nil {
+	b.freed()
+	return events
+}
+
+// freed lets those go on who wait for space, if there is some. It is called
+// with mu held.
+func (b *mailbox) freed() {
+	if b.space != nil && b.bytes <= mailboxBytes {
 		close(b.space)
 		b.space = nil
 	}
-	return events
+}
+
+// forgetLeft drops the events of sessions that have left since, while nobody
+// takes any.
+func (b *mailbox) forgetLeft() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var kept []event
+	for _, e := range b.events {
+		gone, leaves := e.(leaving)
+		if !leaves {
+			kept = append(kept, e)
+			continue
+		}
+		kept = slices.DeleteFunc(kept, func(e event) bool { return e.from() == gone.s })
+	}
+	b.events, b.bytes = kept, 0
+	for _, e := range kept {
+		b.bytes += e.size()
+	}
+	b.freed()
 }
 
 func (b *mailbox) empty() bool {

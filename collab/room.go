@@ -138,19 +138,23 @@ func (r *room) wait() (idle bool) {
 	return len(r.members) == 0
 }
 
-// load reads the log. It does not give up: until it succeeds the document is
-// neither there nor empty, and who asks for it waits.
+// load reads the log. It does not give up while anybody waits: until it
+// succeeds the document is neither there nor empty. It reports false when the
+// room has ended instead.
 func (r *room) load() bool {
 	for attempt := 0; ; attempt++ {
 		err := r.extend()
 		if err == nil {
 			return true
 		}
-		r.log.Error("document cannot be loaded", "error", err, "attempt", attempt)
+		if attempt&(attempt-1) == 0 { // more and more seldom
+			r.log.Error("document cannot be loaded; trying again", "error", err, "attempt", attempt+1)
+		}
 		r.doc, r.version = docsync.Document{}, 0
 		r.timer.Reset(backoff(attempt))
 		<-r.timer.C
-		if r.module.isClosing() {
+		r.mail.forgetLeft()
+		if r.module.isClosing() || r.module.remove(r) {
 			return false
 		}
 	}
@@ -292,7 +296,7 @@ func (r *room) refuse(refused []docsync.Refusal, reply *mux.Reply) {
 		}
 		to := reply
 		if reply == nil || reply.Session != s {
-			to = &mux.Reply{Session: s}
+			to = x.Peer.Tag.(*member).takeReply()
 		}
 		what := "change " + x.Change.String()
 		if x.Change == (change.Hash{}) {
@@ -300,6 +304,17 @@ func (r *room) refuse(refused []docsync.Refusal, reply *mux.Reply) {
 		}
 		to.Fail(mux.NewError(mux.BadRequest, what+" refused: "+x.Err.Error()))
 	}
+}
+
+// takeReply returns the reply that is to be acknowledged next, or one without an id.
+func (m *member) takeReply() *mux.Reply {
+	n := len(m.replies)
+	if n == 0 {
+		return &mux.Reply{Session: m.session}
+	}
+	reply := m.replies[n-1]
+	m.replies = m.replies[:n-1]
+	return reply
 }
 
 // shout relays an ephemeral message to everyone else who has the document open.

@@ -100,7 +100,7 @@ func TestLoadFailsClosed(t *testing.T) {
 			reader.open(damaged)
 			writer.edit()
 			for attempt := range 3 { // well past the time after which unknown documents are said to be so
-				if _, ok := s.log.wait(0, `"attempt":`+string(rune('2'+attempt))); !ok {
+				if _, ok := s.log.wait(0, `"attempt":`+string(rune('1'+attempt))); !ok {
 					t.Fatalf("no attempt to load it:\n%s", s.log)
 				}
 				for _, c := range []*client{reader, writer.client} {
