@@ -76,3 +76,6 @@ func encoded(c codec, v any) []byte {
 
 // LeftOf is closed when modules have seen s leave.
 func LeftOf(s *Session) <-chan struct{} { return s.left }
+
+// ClosedOf is closed by s.Close.
+func ClosedOf(s *Session) <-chan struct{} { return s.closed }
