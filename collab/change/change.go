@@ -108,6 +108,18 @@ func (c *Change) NumDeps() int { return int(c.deps.to-c.deps.from) / len(Hash{})
 // Dep returns the i-th change that this one depends on.
 func (c *Change) Dep(i int) Hash { return Hash(c.bytes(c.deps)[i*len(Hash{}):]) }
 
+// Others goes through the actors that operations name besides the author, in the
+// order of their indices, which begin at 1. They alias Chunk.
+func (c *Change) Others(yield func(actor []byte) bool) {
+	for src := c.bytes(c.others); len(src) > 0; {
+		n, rest, err := ParseUleb(src)
+		if err != nil || n > uint64(len(rest)) || !yield(rest[:n:n]) {
+			return
+		}
+		src = rest[n:]
+	}
+}
+
 // Message returns what the author wrote about the change, often nothing.
 // It aliases Chunk.
 func (c *Change) Message() []byte { return c.bytes(c.message) }
@@ -152,6 +164,23 @@ func Next(run []byte) (c Change, rest []byte, err error) {
 	}
 	c, err = parseChange(run[:h.end:h.end], h)
 	return c, run[h.end:], err
+}
+
+// Reopen reads a [Change.Chunk] again. It computes no checksum and leaves Hash
+// at zero.
+func Reopen(chunk []byte) (Change, error) {
+	h, err := parseHeader(chunk)
+	if err != nil {
+		return Change{}, err
+	}
+	if h.typ != typeChange || h.end != len(chunk) {
+		return Change{}, errType
+	}
+	c := Change{Chunk: chunk}
+	if err := c.parseBody(h); err != nil {
+		return Change{}, err
+	}
+	return c, nil
 }
 
 // header says where the body of a chunk begins and where it ends.
@@ -217,11 +246,20 @@ func inflate(chunk []byte, h header) ([]byte, error) {
 }
 
 func parseChange(chunk []byte, h header) (Change, error) {
-	c := Change{Chunk: chunk}
-	c.Hash = sha256.Sum256(chunk[typeOffset:])
-	if string(c.Hash[:4]) != string(chunk[len(magic):typeOffset]) {
+	hash := Hash(sha256.Sum256(chunk[typeOffset:]))
+	if string(hash[:4]) != string(chunk[len(magic):typeOffset]) {
 		return Change{}, ErrChecksum
 	}
+	c := Change{Chunk: chunk, Hash: hash}
+	if err := c.parseBody(h); err != nil {
+		return Change{}, err
+	}
+	return c, nil
+}
+
+// parseBody sets what stands in the body of c.Chunk.
+func (c *Change) parseBody(h header) error {
+	chunk := c.Chunk
 	r := reader{src: chunk, at: h.body}
 	c.deps = r.take(r.uleb(), uint64(len(Hash{})))
 	actor := r.take(r.uleb(), 1)
@@ -248,7 +286,7 @@ func parseChange(chunk []byte, h header) (Change, error) {
 		r.uleb()
 		l := r.uleb()
 		if l > MaxChunk {
-			return Change{}, errCutOff
+			return errCutOff
 		}
 		size += l
 	}
@@ -256,13 +294,13 @@ func parseChange(chunk []byte, h header) (Change, error) {
 	c.columns = r.take(size, 1)
 	c.extra = span{c.columns.to, uint32(len(chunk))}
 	if r.err != nil {
-		return Change{}, r.err
+		return r.err
 	}
 	if c.StartOp == 0 {
-		return Change{}, errZeroOp
+		return errZeroOp
 	}
 	c.Actor = c.bytes(actor)
-	return c, nil
+	return nil
 }
 
 // A reader reads the fields of a chunk one after the other and keeps the first

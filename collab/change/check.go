@@ -81,10 +81,11 @@ const (
 //
 // What it cannot check, for want of those other changes, makes stock clients
 // choke as well: that the objects, elements and predecessors that they made
-// exist and belong together; that a mark's end stands after its beginning; that
-// the sequence number is the actor's next; and that StartOp is greater than the
-// counters of all dependencies' operations, by exactly one if the change is
-// empty, and not by so much that what lies between takes all memory.
+// exist and belong together (for who has them, [Ops] and [Finder] read what to
+// compare); that a mark's end stands after its beginning; that the sequence
+// number is the actor's next; and that StartOp is greater than the counters of
+// all dependencies' operations, by exactly one if the change is empty, and not
+// by so much that what lies between takes all memory.
 //
 // It allocates nothing for a change of up to 64 operations, and at most
 // 28 bytes per operation.
@@ -221,6 +222,7 @@ func (c *Change) column(spec uint64) ([]byte, error) {
 // A walk is what is known of a change while its operations are gone through.
 type walk struct {
 	start  uint64   // counter of the first operation
+	next   uint64   // counter of the next one; only Ops and Finder use it
 	actors uint64   // 1 + number of other actors
 	less   uint64   // how many other actors sort before the author
 	preds  uint64   // predecessors so far
@@ -230,12 +232,7 @@ type walk struct {
 
 // A checker reads the columns of a change, row by row.
 type checker struct {
-	objActor, objCtr   uints
-	keyActor           uints
-	keyCtr             deltas
-	keyStr             texts
-	insert             bools
-	action             uints
+	places
 	meta               uints
 	values             []byte
 	predNum, predActor uints
@@ -244,6 +241,17 @@ type checker struct {
 	hasExpand          bool
 	expanded           bool // whether any row of the expand column is true
 	markName           texts
+}
+
+// places are the columns that say where operations work and what they do: what
+// a reference to an operation is compared with.
+type places struct {
+	objActor, objCtr uints
+	keyActor         uints
+	keyCtr           deltas
+	keyStr           texts
+	insert           bools
+	action           uints
 }
 
 // A row is what later operations of the same change may refer to.

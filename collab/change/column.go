@@ -82,6 +82,17 @@ func (r *runs) step() (read, fresh bool, err error) {
 	return r.kind != nullRun, last == valueRun || last == literalRun, nil
 }
 
+// repeat goes on by up to n rows that are as the current one, and returns by how
+// many.
+func (r *runs) repeat(n uint64) uint64 {
+	if r.kind == literalRun {
+		return 0
+	}
+	n = min(n, r.left)
+	r.left -= n
+	return n
+}
+
 // close says whether the column ended with the last row.
 func (r *runs) close() error {
 	if r.left > 0 || len(r.src) > 0 {
@@ -121,6 +132,20 @@ func (c *uints) next() (uint64, bool, error) {
 		c.value, c.src = x, rest
 	}
 	return c.value, c.kind != nullRun, nil
+}
+
+// skip goes on by n rows. It costs what it reads, not what it skips.
+func (c *uints) skip(n uint64) error {
+	for c.present && n > 0 {
+		if n -= c.repeat(n); n == 0 {
+			break
+		}
+		if _, _, err := c.next(); err != nil {
+			return err
+		}
+		n--
+	}
+	return nil
 }
 
 // need returns the next row's value in a column without nulls.
@@ -179,6 +204,30 @@ func (c *deltas) next() (uint64, bool, error) {
 	return uint64(c.value), true, nil
 }
 
+// skip is as that of uints.
+func (c *deltas) skip(n uint64) error {
+	for c.present && n > 0 {
+		same := c.repeat(n)
+		if c.kind == valueRun && same > 0 {
+			if same > MaxCounter {
+				return errCounter
+			}
+			c.value += c.delta * int64(same)
+			if c.value < 0 || c.value > MaxCounter {
+				return errCounter
+			}
+		}
+		if n -= same; n == 0 {
+			break
+		}
+		if _, _, err := c.next(); err != nil {
+			return err
+		}
+		n--
+	}
+	return nil
+}
+
 // texts reads a column of strings.
 type texts struct {
 	runs
@@ -225,6 +274,20 @@ func (c *texts) next() ([]byte, bool, error) {
 	return c.value, c.kind != nullRun, nil
 }
 
+// skip is as that of uints.
+func (c *texts) skip(n uint64) error {
+	for c.present && n > 0 {
+		if n -= c.repeat(n); n == 0 {
+			break
+		}
+		if _, _, err := c.next(); err != nil {
+			return err
+		}
+		n--
+	}
+	return nil
+}
+
 // bools reads a column of booleans: how many are false, then true, then false,
 // and so on.
 type bools struct {
@@ -260,6 +323,23 @@ func (c *bools) next() (bool, error) {
 	}
 	c.left--
 	return c.value, nil
+}
+
+// skip is as that of uints.
+func (c *bools) skip(n uint64) error {
+	for n > 0 {
+		if c.left == 0 {
+			if _, err := c.next(); err != nil {
+				return err
+			}
+			n--
+			continue
+		}
+		same := min(n, c.left)
+		c.left -= same
+		n -= same
+	}
+	return nil
 }
 
 func (c *bools) close() error {

@@ -57,7 +57,20 @@ func (c *Change) exercise() {
 	c.Message()
 	c.Extra()
 	n, err := c.Ops()
-	if Check(c) == nil && (err != nil || n > MaxOps || c.StartOp+n-1 > MaxCounter) {
+	if Check(c) != nil {
+		return
+	}
+	if err != nil || n > MaxOps || c.StartOp+n-1 > MaxCounter {
 		panic("Check accepts what Ops does not count")
+	}
+	var o Ops
+	if err := o.Open(c); err != nil {
+		panic(err)
+	}
+	for o.Next() {
+		n--
+	}
+	if n != 0 || o.Err() != nil {
+		panic("Check accepts what Ops does not read")
 	}
 }

@@ -157,7 +157,7 @@ func (w *walk) markPair(r *row, i uint64) error {
 }
 
 // object reads the object that an operation works on.
-func (k *checker) object(w *walk, own uint64) (id, error) {
+func (k *places) object(w *walk, own uint64) (id, error) {
 	actor, okActor, err := k.objActor.next()
 	if err != nil {
 		return id{}, err
@@ -176,7 +176,7 @@ func (k *checker) object(w *walk, own uint64) (id, error) {
 }
 
 // key reads the key of an operation.
-func (k *checker) key(w *walk, own uint64) (key, error) {
+func (k *places) key(w *walk, own uint64) (key, error) {
 	actor, okActor, err := k.keyActor.next()
 	if err != nil {
 		return key{}, err
@@ -211,7 +211,9 @@ func (w *walk) id(actor, ctr, own uint64) (id, error) {
 	if actor >= w.actors {
 		return id{}, errActorIndex
 	}
-	w.used[actor/64] |= 1 << (actor % 64)
+	if w.used != nil {
+		w.used[actor/64] |= 1 << (actor % 64)
+	}
 	if ctr == 0 {
 		return id{}, errCounter
 	}
