@@ -14,15 +14,27 @@ import (
 type position = uint32
 
 // graph holds changes in log order: their bytes, hashes and dependencies, no
-// operations.
+// operations. What else it knows of their operations it reads when a new change
+// refers to them.
 type graph struct {
-	blocks [][]node // of blockSize each, so that growing copies nothing
-	n      int
-	table  []position        // open addressing by hash: position + 1, 0 for empty; a power of two long
-	actors map[string]uint32 // index into seqs
-	seqs   []uint64          // newest sequence number, by actor
-	multi  [][]position      // dependencies of changes that have not just one
-	heads  []position        // changes that nothing depends on, ascending
+	blocks  [][]node // of blockSize each, so that growing copies nothing
+	n       int
+	table   []position        // open addressing by hash: position + 1, 0 for empty; a power of two long
+	actors  map[string]uint32 // index into changes
+	changes [][]begin         // of each actor, by sequence number from 1
+	multi   [][]position      // dependencies of changes that have not just one
+	heads   []position        // changes that nothing depends on, ascending
+
+	// For check alone.
+	pasts pasts
+	refs  refs
+	gaps  gaps
+}
+
+// begin is where a change stands, and the counter of its first operation.
+type begin struct {
+	op uint32
+	at position
 }
 
 const blockSize = 1024
@@ -44,6 +56,9 @@ var (
 	errDuplicateSeq = errors.New("another change has the same actor and sequence number")
 	errSeqGap       = errors.New("sequence number does not follow the actor's previous one")
 	errStartOp      = errors.New("first operation is not after those of its dependencies")
+	errEmptyStart   = errors.New("empty change does not begin right after its dependencies")
+	errGap          = errors.New("first operation is too far after those of its dependencies")
+	errForked       = errors.New("does not build on its actor's previous change")
 )
 
 func (g *graph) at(p position) *node { return &g.blocks[p/blockSize][p%blockSize] }
@@ -66,30 +81,39 @@ func (g *graph) find(h change.Hash) (position, bool) {
 // check does the checks of c that need other changes. Its dependencies must be
 // known.
 func (g *graph) check(c *change.Change) error {
-	var last uint64
-	if a, ok := g.actors[string(c.Actor)]; ok {
-		last = g.seqs[a]
+	actor, known := g.actors[string(c.Actor)]
+	var before []begin
+	if known {
+		before = g.changes[actor]
 	}
-	switch {
+	switch last := uint64(len(before)); {
 	case c.Seq <= last:
 		return errDuplicateSeq
 	case c.Seq != last+1:
 		return errSeqGap
 	}
+	var last uint64
+	g.refs.past.reset()
 	for i := range c.NumDeps() {
 		p, _ := g.find(c.Dep(i))
-		if c.StartOp <= g.maxOp(p) {
-			return errStartOp
-		}
+		last = max(last, g.maxOp(p))
+		g.pastOf(&g.refs.past, p)
 	}
-	return nil
+	if n := len(before); n > 0 && !g.refs.past.has(before[n-1].at, actor, n) {
+		// Stock clients take an actor's changes for a chain.
+		return errForked
+	}
+	if err := g.checkGap(c, last); err != nil {
+		return err
+	}
+	return g.checkRefs(c)
 }
 
 // maxOp is the counter of a change's last operation, 0 for a change that has
 // none and is the first. It is read from the chunk when asked for, so that
 // loading a document decodes no columns.
 func (g *graph) maxOp(p position) uint64 {
-	c, _, err := change.Next(g.at(p).chunk)
+	c, err := change.Reopen(g.at(p).chunk)
 	if err != nil {
 		return 0 // it has been parsed before
 	}
@@ -103,7 +127,7 @@ func (g *graph) maxOp(p position) uint64 {
 // add appends a change whose dependencies are known. It keeps c.Chunk.
 func (g *graph) add(c *change.Change) {
 	p := position(g.n)
-	n := node{chunk: c.Chunk, hash: c.Hash, deps: noDeps, actor: g.actor(c)}
+	n := node{chunk: c.Chunk, hash: c.Hash, deps: noDeps, actor: g.actor(c, p)}
 	switch c.NumDeps() {
 	case 0:
 	case 1:
@@ -135,17 +159,18 @@ func (g *graph) add(c *change.Change) {
 	}
 }
 
-func (g *graph) actor(c *change.Change) uint32 {
+// actor returns the index of the actor of c, which is added at position p.
+func (g *graph) actor(c *change.Change, p position) uint32 {
 	a, ok := g.actors[string(c.Actor)]
 	if !ok {
 		if g.actors == nil {
 			g.actors = make(map[string]uint32)
 		}
-		a = uint32(len(g.seqs))
+		a = uint32(len(g.changes))
 		g.actors[string(c.Actor)] = a
-		g.seqs = append(g.seqs, 0)
+		g.changes = append(g.changes, nil)
 	}
-	g.seqs[a] = c.Seq
+	g.changes[a] = append(g.changes[a], begin{uint32(min(c.StartOp, change.MaxCounter)), p})
 	return a
 }
 
@@ -179,6 +204,9 @@ func (g *graph) grow() {
 // slots of the table were filled in the order of the log, so that emptying them
 // in the opposite order breaks no probe sequence.
 func (g *graph) truncate(n int, heads []position) {
+	g.truncateGaps(n)
+	g.pasts.truncate(n)
+	g.refs.truncate(n)
 	mask := uint64(len(g.table) - 1)
 	for g.n > n {
 		g.n--
@@ -189,7 +217,8 @@ func (g *graph) truncate(n int, heads []position) {
 			i = (i + 1) & mask
 		}
 		g.table[i] = 0
-		g.seqs[last.actor&^soleHead]--
+		list := &g.changes[last.actor&^soleHead]
+		*list = (*list)[:len(*list)-1]
 		if last.deps < 0 && last.deps != noDeps {
 			g.multi = g.multi[:len(g.multi)-1]
 		}

@@ -1,0 +1,299 @@
+package docsync
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"slices"
+
+	"atrium/collab/change"
+)
+
+// The checks of this file are for references to operations of other changes:
+// those that name what is not there make stock clients panic, or write other
+// bytes than they read. What an operation names must be in the past of its
+// change, for that is all that a client has for sure when it applies it:
+//
+//   - the object exists, and is a map or a sequence as the key demands;
+//   - the element that it follows or changes was inserted into that object;
+//   - what it replaces was set at the same key of the same object, and is no
+//     increment (a mark at the same element does no harm).
+//
+// References within the change are checked by [change.Check]. Left out is the
+// order of a mark's ends where both stand behind older elements: that takes the
+// order of the whole sequence, which takes materialising it.
+var (
+	errNoObject  = errors.New("object is not there")
+	errNotObject = errors.New("object is none")
+	errKeyKind   = errors.New("key does not fit the object")
+	errNoElem    = errors.New("element is not there")
+	errNotElem   = errors.New("element was not inserted there")
+	errNoPred    = errors.New("what it replaces is not there")
+	errNotPred   = errors.New("what it replaces was not set there")
+	errRefWork   = errors.New("refers to too much at once")
+)
+
+// Checking may read as many bytes of columns as this, and besides so many for
+// each reference. What honest clients write needs a small part of it; a change
+// made to be slow is refused when it has cost a fraction of a second.
+const (
+	refWork    = 1 << 26
+	refWorkPer = 1 << 11
+	refCost    = 64 // of a reference itself, about
+)
+
+// opID names an operation by an index of graph.changes. The zero opID is the
+// root object, and the head of a sequence.
+type opID struct {
+	ctr   uint32
+	actor uint32
+}
+
+// refs is what checking references keeps from one change to the next.
+type refs struct {
+	ops    change.Ops
+	actors []uint32    // of the change being checked, by their indices in it
+	slots  [4]referred // of changes that were referred to last
+	tick   uint64
+	work   int // bytes still to be read
+	past   past
+}
+
+// referred is a change that was referred to.
+type referred struct {
+	at     position // + 1, 0 for none
+	used   uint64   // tick
+	first  change.Finder
+	finder change.Finder
+	end    uint64          // counter after the last operation
+	stops  []change.Finder // at every stride-th operation, as far as it was read
+	stride uint64
+	actors []uint32
+	op     change.Op // the last one that was read, if its Ctr is not 0
+}
+
+// noActor stands for an actor of whom nothing is known.
+const noActor = 1<<32 - 1
+
+// checkRefs checks what the operations of c refer to. Its dependencies are
+// known, and have been put in r.past.
+func (g *graph) checkRefs(c *change.Change) error {
+	r := &g.refs
+	r.actors = g.actorsOf(r.actors, c)
+	if err := r.ops.Open(c); err != nil {
+		return err
+	}
+	r.work = refWork
+	own := func(id change.OpID) bool { return id.Actor == 0 && uint64(id.Ctr) >= c.StartOp }
+	var object opID // that was found to be there last
+	inSeq := false  // what it is
+	for r.ops.Next() {
+		op := &r.ops.Op
+		obj := globalID(op.Obj, r.actors)
+		if op.Obj.Ctr != 0 && !own(op.Obj) {
+			if obj != object {
+				made, _, err := g.findOp(obj)
+				if err != nil {
+					return errOr(err, errNoObject)
+				}
+				switch {
+				case made.Action.IsSeq():
+					inSeq = true
+				case made.Action.IsMap():
+					inSeq = false
+				default:
+					return errNotObject
+				}
+				object = obj
+			}
+			if op.InSeq != inSeq {
+				return errKeyKind
+			}
+		}
+		elem := globalID(op.Elem, r.actors)
+		if op.InSeq && op.Elem.Ctr != 0 && !own(op.Elem) {
+			e, actors, err := g.findOp(elem)
+			if err != nil {
+				return errOr(err, errNoElem)
+			}
+			if !e.Insert || globalID(e.Obj, actors) != obj {
+				return errNotElem
+			}
+		}
+		for _, id := range op.Preds {
+			if own(id) {
+				continue
+			}
+			pred := globalID(id, r.actors)
+			p, actors, err := g.findOp(pred)
+			if err != nil {
+				return errOr(err, errNoPred)
+			}
+			if !p.Action.HasValue() || globalID(p.Obj, actors) != obj || p.InSeq != op.InSeq {
+				return errNotPred
+			}
+			switch {
+			case !op.InSeq:
+				if !bytes.Equal(p.Key, op.Key) {
+					return errNotPred
+				}
+			case p.Insert:
+				if pred != elem {
+					return errNotPred
+				}
+			case globalID(p.Elem, actors) != elem:
+				return errNotPred
+			}
+		}
+	}
+	return r.ops.Err()
+}
+
+// errNotFound becomes the error of whoever was looking.
+var errNotFound = errors.New("operation is not there")
+
+func errOr(err, notFound error) error {
+	if err == errNotFound {
+		return notFound
+	}
+	return err
+}
+
+// actorsOf appends the graph's indices of the actors of c, by their indices in
+// it, to dst[:0].
+func (g *graph) actorsOf(dst []uint32, c *change.Change) []uint32 {
+	index := func(actor []byte) uint32 {
+		if a, ok := g.actors[string(actor)]; ok {
+			return a
+		}
+		return noActor
+	}
+	dst = append(dst[:0], index(c.Actor))
+	for actor := range c.Others {
+		dst = append(dst, index(actor))
+	}
+	return dst
+}
+
+func globalID(id change.OpID, actors []uint32) opID {
+	if id.Ctr == 0 || int(id.Actor) >= len(actors) {
+		return opID{}
+	}
+	return opID{id.Ctr, actors[id.Actor]}
+}
+
+// findOp returns an operation in r.past, and the actors that its ids mean. Both
+// are valid until the next call.
+func (g *graph) findOp(id opID) (*change.Op, []uint32, error) {
+	r := &g.refs
+	r.work += refWorkPer - refCost
+	if r.work < 0 {
+		return nil, nil, errRefWork
+	}
+	if id.actor == noActor {
+		return nil, nil, errNotFound
+	}
+	list := g.changes[id.actor]
+	i, exact := slices.BinarySearchFunc(list, id.ctr, func(b begin, ctr uint32) int { return cmp.Compare(b.op, ctr) })
+	if exact {
+		// An empty change begins where the next one does.
+		for i+1 < len(list) && list[i+1].op == id.ctr {
+			i++
+		}
+	} else if i--; i < 0 {
+		return nil, nil, errNotFound
+	}
+	if !r.past.has(list[i].at, id.actor, i+1) {
+		return nil, nil, errNotFound
+	}
+	s, err := g.slotOf(list[i].at)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.read(uint64(id.ctr), &r.work); err != nil {
+		return nil, nil, err
+	}
+	return &s.op, s.actors, nil
+}
+
+// slotOf returns the change at a position, ready to be read.
+func (g *graph) slotOf(at position) (*referred, error) {
+	r := &g.refs
+	r.tick++
+	s := &r.slots[0]
+	for i := range r.slots {
+		if x := &r.slots[i]; x.at == at+1 {
+			x.used = r.tick
+			return x, nil
+		} else if x.used < s.used {
+			s = x
+		}
+	}
+	s.at, s.used, s.op.Ctr = 0, r.tick, 0
+	c, err := change.Reopen(g.at(at).chunk)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.first.Open(&c); err != nil {
+		return nil, err
+	}
+	s.finder = s.first
+	ops, err := c.Ops()
+	if err != nil {
+		return nil, err
+	}
+	s.end = c.StartOp + ops
+	s.stride = max(256, ops/256)
+	clear(s.stops)
+	s.stops = s.stops[:0]
+	s.actors = g.actorsOf(s.actors, &c)
+	r.work -= 4 * len(s.actors)
+	s.at = at + 1
+	return s, nil
+}
+
+// read reads the operation with that counter into s.op.
+func (s *referred) read(ctr uint64, work *int) error {
+	if ctr == s.op.Ctr {
+		return nil
+	}
+	if ctr >= s.end {
+		return errNotFound
+	}
+	s.op.Ctr = 0
+	start := s.first.Next()
+	if ctr < s.finder.Next() {
+		s.finder = s.first
+	}
+	if i := min(int((ctr-start)/s.stride), len(s.stops)); i > 0 && s.stops[i-1].Next() > s.finder.Next() {
+		s.finder = s.stops[i-1]
+	}
+	unread := s.finder.Unread()
+	for {
+		stop := start + uint64(len(s.stops)+1)*s.stride
+		if ctr < stop {
+			break
+		}
+		if err := s.finder.Skip(stop); err != nil {
+			return err
+		}
+		s.stops = append(s.stops, s.finder)
+	}
+	if err := s.finder.Skip(ctr); err != nil {
+		return err
+	}
+	if err := s.finder.Read(&s.op); err != nil {
+		return err
+	}
+	*work -= unread - s.finder.Unread()
+	return nil
+}
+
+// truncate forgets the changes from position n on.
+func (r *refs) truncate(n int) {
+	for i := range r.slots {
+		if int(r.slots[i].at) > n {
+			r.slots[i] = referred{}
+		}
+	}
+}
