@@ -1,0 +1,77 @@
+package collab
+
+import (
+	"context"
+	"time"
+
+	"atrium/internal/mux"
+)
+
+// commit makes what is staged durable, or sees to it that this is tried again.
+func (r *room) commit() {
+	if len(r.doc.Staged()) == 0 || !r.stop && time.Now().Before(r.retryAt) {
+		return
+	}
+	r.retryAt = time.Time{}
+	for {
+		version, tail, err := r.module.store.append(context.Background(), r.documentID, r.version, r.entries(), time.Now())
+		if err == nil && tail != nil {
+			// Another node was faster, or an append whose outcome was unknown did take place.
+			if err = r.add(tail, version); err == nil && len(r.doc.Staged()) > 0 {
+				continue
+			}
+			if err == nil {
+				r.recovered()
+				return
+			}
+		}
+		if err != nil {
+			r.failed(err)
+			return
+		}
+		r.version = version
+		r.doc.Commit()
+		r.hasGrown()
+		r.recovered()
+		return
+	}
+}
+
+// entries are the staged changes as rows: one for each run of changes of one user.
+func (r *room) entries() (entries []entry) {
+	for _, s := range r.doc.Staged() {
+		userID := s.From.Tag.(*member).session.Identity().UserID
+		if n := len(entries); n > 0 && entries[n-1].userID == userID {
+			entries[n-1].chunks = append(entries[n-1].chunks, s.Chunk...)
+			continue
+		}
+		entries = append(entries, entry{append([]byte(nil), s.Chunk...), userID})
+	}
+	return entries
+}
+
+func (r *room) recovered() {
+	if !r.failing.IsZero() {
+		r.log.Info("store works again", "after", time.Since(r.failing))
+	}
+	r.failing, r.attempts = time.Time{}, 0
+}
+
+func (r *room) failed(err error) {
+	if r.failing.IsZero() {
+		r.failing = time.Now()
+		r.log.Error("changes cannot be stored; trying again", "error", err)
+	}
+	r.retryAt = time.Now().Add(backoff(r.attempts))
+	r.attempts++
+	if time.Since(r.failing) < r.module.opts.GiveUpAfter && !r.stop {
+		return
+	}
+	r.log.Error("changes could not be stored; their authors have to send them again", "error", err)
+	r.module.stats.Abandoned.Add(1)
+	r.recovered()
+	r.retryAt = time.Time{}
+	for _, p := range r.doc.Abandon() {
+		p.Tag.(*member).session.Refuse(mux.CloseGoingAway, mux.NewError(mux.Unavailable, "changes could not be stored"))
+	}
+}
