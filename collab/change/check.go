@@ -233,7 +233,6 @@ type walk struct {
 // A checker reads the columns of a change, row by row.
 type checker struct {
 	places
-	meta               uints
 	values             []byte
 	predNum, predActor uints
 	predCtr            deltas
@@ -252,6 +251,7 @@ type places struct {
 	keyStr           texts
 	insert           bools
 	action           uints
+	meta             uints // of values
 }
 
 // A row is what later operations of the same change may refer to.
@@ -261,6 +261,7 @@ type row struct {
 	action uint8
 	insert bool
 	name   bool // of a mark: whether it is a beginning
+	count  bool // sets a counter
 }
 
 // An id names an operation. Counter 0 stands for the root object and for the

@@ -89,6 +89,10 @@ func TestCheck(t *testing.T) {
 		{"last counter", edit(ops(one), func(c *ct.Change) { c.StartOp = change.MaxCounter }), ""},
 		{"message", edit(ops(one), func(c *ct.Change) { c.Message = "日本" }), ""},
 
+		{"counter over another value", ops(ct.Set(root, "n", 1), ct.Set(root, "n", ct.Counter(1)), ct.Increment(root, "n", 1, op(0), op(1))), ""},
+		{"increment of no counter", ops(ct.Set(root, "n", 1), ct.Increment(root, "n", 1, op(0))), "increments what is no counter"},
+		{"increment of a counter below", ops(ct.Set(root, "n", ct.Counter(1)), ct.Set(root, "n", 1), ct.Increment(root, "n", 1, op(0), op(1))), "increments what is no counter"},
+
 		// The header.
 		{"sequence number 0", edit(ops(one), func(c *ct.Change) { c.Raw = true }), "sequence number"},
 		{"sequence number 2^32", edit(ops(one), func(c *ct.Change) { c.Seq = 1 << 32 }), "sequence number"},

@@ -1,7 +1,5 @@
 package change
 
-import "math"
-
 // An OpID names an operation by its counter and the index of its actor: 0 is
 // the author of the change that names it, the others are those of
 // [Change.Others]. The zero OpID is the root object, and the head of a sequence.
@@ -21,6 +19,8 @@ type Op struct {
 	Key    []byte
 	Insert bool
 	Action Action
+	// Counter says that it sets a counter.
+	Counter bool
 	// Preds is what it replaces. It is valid until the next operation is read;
 	// a [Finder] leaves it out.
 	Preds []OpID
@@ -33,9 +33,13 @@ type Action uint8
 func (a Action) IsMap() bool { return a == makeMap || a == makeTable }
 func (a Action) IsSeq() bool { return a == makeList || a == makeText }
 
-// HasValue says that operations may replace one with this action, or the
-// element it inserted: it is no deletion and no increment.
-func (a Action) HasValue() bool { return a != del && a != increment }
+// IsMark says that the action begins or ends a mark, IsIncrement that it
+// increments a counter.
+func (a Action) IsMark() bool      { return a == mark }
+func (a Action) IsIncrement() bool { return a == increment }
+
+// HasValue says that the action makes a value that others may replace.
+func (a Action) HasValue() bool { return a != del && a != increment && a != mark }
 
 // Ops reads the operations of a change, one after the other. The zero value is
 // to be opened; opening it again reuses its memory.
@@ -126,7 +130,7 @@ func (f *Finder) Next() uint64 { return f.w.next }
 // Unread is how many bytes of columns are still to be read.
 func (f *Finder) Unread() int {
 	return len(f.objActor.src) + len(f.objCtr.src) + len(f.keyActor.src) + len(f.keyCtr.src) +
-		len(f.keyStr.src) + len(f.insert.src) + len(f.action.src)
+		len(f.keyStr.src) + len(f.insert.src) + len(f.action.src) + len(f.meta.src)
 }
 
 // Skip goes on to the operation with that counter, which must not be less than
@@ -138,7 +142,7 @@ func (f *Finder) Skip(ctr uint64) error {
 	}
 	for _, err := range [...]error{
 		f.objActor.skip(n), f.objCtr.skip(n), f.keyActor.skip(n), f.keyCtr.skip(n),
-		f.keyStr.skip(n), f.insert.skip(n), f.action.skip(n),
+		f.keyStr.skip(n), f.insert.skip(n), f.action.skip(n), f.meta.skip(n),
 	} {
 		if err != nil {
 			return err
@@ -195,9 +199,14 @@ func (p *places) read(w *walk, op *Op) error {
 		return err
 	}
 	action, err := p.action.need()
-	if err == nil && action > math.MaxUint8 {
-		err = errAction
+	if err != nil {
+		return err
+	}
+	if action > mark {
+		return errAction
 	}
 	op.Action = Action(action)
+	meta, err := p.meta.need()
+	op.Counter = action == set && meta&15 == valueCounter
 	return err
 }

@@ -22,6 +22,7 @@ var (
 	errNotPred    = errors.New("replaces an operation that sets nothing there")
 	errInsertPred = errors.New("inserts and replaces at once")
 	errNoPred     = errors.New("replaces nothing")
+	errNotCounter = errors.New("increments what is no counter")
 	errPredOrder  = errors.New("predecessors are not sorted")
 	errAction     = errors.New("unknown action")
 	errTable      = errors.New("makes a table")
@@ -64,6 +65,7 @@ func (k *checker) row(w *walk, i uint64) error {
 	if err != nil {
 		return fmt.Errorf("value: %w", err)
 	}
+	r.count = r.action == set && value == valueCounter
 	if err := w.place(r); err != nil {
 		return err
 	}
@@ -288,6 +290,7 @@ func (k *checker) predecessors(w *walk, r *row, own uint64) (uint64, error) {
 	}
 	w.preds += n
 	var last uint64
+	var latest *row // the last predecessor, if it is one of this change
 	made := w.here(r.obj)
 	for range n {
 		actor, err := k.predActor.need()
@@ -316,15 +319,21 @@ func (k *checker) predecessors(w *walk, r *row, own uint64) (uint64, error) {
 			return 0, errPredOrder
 		}
 		last = rank
+		latest = nil
 		switch q := w.here(p); {
 		case q != nil:
 			if !k.replaces(r, q, p) {
 				return 0, errNotPred
 			}
+			latest = q
 		case made != nil:
 			// A new object has no values from elsewhere.
 			return 0, errNotPred
 		}
+	}
+	if r.action == increment && latest != nil && !latest.count {
+		// Stock clients show the last one, and would increment that.
+		return 0, errNotCounter
 	}
 	return n, nil
 }

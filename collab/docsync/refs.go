@@ -15,22 +15,25 @@ import (
 // change, for that is all that a client has for sure when it applies it:
 //
 //   - the object exists, and is a map or a sequence as the key demands;
-//   - the element that it follows or changes was inserted into that object;
-//   - what it replaces was set at the same key of the same object, and is no
-//     increment (a mark at the same element does no harm).
+//   - the element that it follows or changes was inserted into that object, and
+//     is no mark if it is changed (the next edit there would fail);
+//   - what it replaces was set at the same key of the same object;
+//   - an increment's last predecessor, the one that clients show, is a counter
+//     (honest clients increment no other, but may replace more besides).
 //
 // References within the change are checked by [change.Check]. Left out is the
 // order of a mark's ends where both stand behind older elements: that takes the
 // order of the whole sequence, which takes materialising it.
 var (
-	errNoObject  = errors.New("object is not there")
-	errNotObject = errors.New("object is none")
-	errKeyKind   = errors.New("key does not fit the object")
-	errNoElem    = errors.New("element is not there")
-	errNotElem   = errors.New("element was not inserted there")
-	errNoPred    = errors.New("what it replaces is not there")
-	errNotPred   = errors.New("what it replaces was not set there")
-	errRefWork   = errors.New("refers to too much at once")
+	errNoObject   = errors.New("object is not there")
+	errNotObject  = errors.New("object is none")
+	errKeyKind    = errors.New("key does not fit the object")
+	errNoElem     = errors.New("element is not there")
+	errNotElem    = errors.New("element was not inserted there")
+	errNoPred     = errors.New("what it replaces is not there")
+	errNotPred    = errors.New("what it replaces was not set there")
+	errNotCounter = errors.New("increments what is no counter")
+	errRefWork    = errors.New("refers to too much at once")
 )
 
 // Checking may read as many bytes of columns as this, and besides so many for
@@ -116,11 +119,11 @@ func (g *graph) checkRefs(c *change.Change) error {
 			if err != nil {
 				return errOr(err, errNoElem)
 			}
-			if !e.Insert || globalID(e.Obj, actors) != obj {
+			if !e.Insert || globalID(e.Obj, actors) != obj || e.Action.IsMark() && !op.Insert {
 				return errNotElem
 			}
 		}
-		for _, id := range op.Preds {
+		for i, id := range op.Preds {
 			if own(id) {
 				continue
 			}
@@ -131,6 +134,9 @@ func (g *graph) checkRefs(c *change.Change) error {
 			}
 			if !p.Action.HasValue() || globalID(p.Obj, actors) != obj || p.InSeq != op.InSeq {
 				return errNotPred
+			}
+			if op.Action.IsIncrement() && i == len(op.Preds)-1 && !p.Counter {
+				return errNotCounter
 			}
 			switch {
 			case !op.InSeq:

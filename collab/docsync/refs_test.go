@@ -121,6 +121,10 @@ func TestReferences(t *testing.T) {
 		{"replaces at a replacement", []ct.Op{put(old(2), old(15), old(15))}, errNotElem},
 		{"deletes an element of another list", []ct.Op{ct.Delete(old(2), old(10))}, errNotElem},
 
+		{"changes a mark", []ct.Op{put(old(3), old(12))}, errNotElem},
+		{"deletes a mark", []ct.Op{ct.Delete(old(3), old(13))}, errNotElem},
+		{"increments what is no counter", []ct.Op{ct.Increment(old(1), "a", 1, old(4))}, errNotCounter},
+
 		{"replaces a missing operation", []ct.Op{ct.Set(root, "m", 1, by(1, 17))}, errNoPred},
 		{"replaces one of an unknown actor", []ct.Op{ct.Set(root, "m", 1, by(3, 1))}, errNoPred},
 		{"replaces in another map", []ct.Op{ct.Set(root, "a", 1, old(4))}, errNotPred},
