@@ -6,18 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
-	"net/http"
 	"reflect"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/gorilla/websocket"
-
-	"atrium/internal/auth"
 )
 
 // msg is a message's fields. Received ones have all numbers as float64.
@@ -30,8 +25,9 @@ type client struct {
 	senderID string
 	json     bool
 	ws       *websocket.Conn
-	reading  sync.Mutex // held by who wants the client to stop reading
-	asked    int        // messages with an id
+	reading  sync.Mutex // held while the client is paused
+	paused   bool
+	asked    int // messages with an id
 
 	mu    sync.Mutex
 	inbox []frame       // guarded by mu
@@ -43,130 +39,6 @@ type client struct {
 type frame struct {
 	msg
 	raw []byte
-}
-
-// dialing is how a client comes.
-type dialing struct {
-	claims   auth.Claims
-	token    *string // instead of one made of the claims
-	query    string
-	header   http.Header
-	senderID string
-	json     bool
-	receive  int // SO_RCVBUF
-}
-
-type option func(*dialing)
-
-func docs(pattern, level string) option {
-	return func(d *dialing) {
-		if d.claims.Docs == nil {
-			d.claims.Docs = make(map[string]string)
-		}
-		d.claims.Docs[pattern] = level
-	}
-}
-
-func named(name, picture string) option {
-	return func(d *dialing) { d.claims.Name, d.claims.Avatar = name, picture }
-}
-
-func expiresIn(ttl time.Duration) option {
-	return func(d *dialing) { d.claims.Expires = d.claims.IssuedAt.Add(ttl) }
-}
-
-func senderID(id string) option      { return func(d *dialing) { d.senderID = id } }
-func withToken(token string) option  { return func(d *dialing) { d.token = &token } }
-func inJSON(d *dialing)              { d.json = true }
-func tokenInQuery(tok string) option { return func(d *dialing) { d.query = "?token=" + tok } }
-func receiveBuffer(n int) option     { return func(d *dialing) { d.receive = n } }
-func header(name, value string) option {
-	return func(d *dialing) { d.header.Set(name, value) }
-}
-
-func newDialing(user string, options []option) *dialing {
-	now := time.Now()
-	d := &dialing{
-		claims:   auth.Claims{UserID: user, IssuedAt: now, Expires: now.Add(time.Hour)},
-		header:   make(http.Header),
-		senderID: "peer-" + user,
-	}
-	for _, o := range options {
-		o(d)
-	}
-	return d
-}
-
-// token returns a good token for a user.
-func token(t *testing.T, user string, options ...option) string {
-	t.Helper()
-	tok, err := auth.Mint([]byte(secret), newDialing(user, options).claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tok
-}
-
-// connect opens a connection and says nothing.
-func connect(t *testing.T, s *testServer, user string, options ...option) *client {
-	t.Helper()
-	c, err := tryConnect(t, s, user, options...)
-	if err != nil {
-		t.Fatalf("%s: connect: %v", user, err)
-	}
-	return c
-}
-
-func tryConnect(t *testing.T, s *testServer, user string, options ...option) (*client, error) {
-	d := newDialing(user, options)
-	dialer := websocket.Dialer{HandshakeTimeout: patience}
-	if d.receive > 0 {
-		dialer.NetDialContext = (&net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
-			raw.Control(func(fd uintptr) {
-				err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, d.receive)
-			})
-			return err
-		}}).DialContext
-	}
-	ws, resp, err := dialer.Dial("ws://"+s.addr+"/ws"+d.query, d.header)
-	if err != nil {
-		if resp != nil {
-			return nil, fmt.Errorf("%w: %s", err, resp.Status)
-		}
-		return nil, err
-	}
-	c := &client{t: t, user: user, senderID: d.senderID, json: d.json, ws: ws, grown: make(chan struct{})}
-	done := make(chan struct{})
-	go func() { defer close(done); c.read() }()
-	t.Cleanup(func() {
-		ws.Close()
-		<-done
-	})
-	return c, nil
-}
-
-// dial connects and joins.
-func dial(t *testing.T, s *testServer, user string, options ...option) *client {
-	t.Helper()
-	c := connect(t, s, user, options...)
-	c.join(options...)
-	c.expect("peer")
-	return c
-}
-
-// join sends the join message, with a token in it.
-func (c *client) join(options ...option) {
-	c.t.Helper()
-	d := newDialing(c.user, options)
-	if d.token == nil {
-		tok := token(c.t, c.user, options...)
-		d.token = &tok
-	}
-	m := msg{"type": "join", "senderId": c.senderID, "token": *d.token}
-	if *d.token == "" {
-		delete(m, "token")
-	}
-	c.send(m)
 }
 
 func (c *client) read() {
@@ -419,10 +291,16 @@ func (c *client) expectClose(code int) {
 func (c *client) pause() {
 	c.t.Helper()
 	c.reading.Lock()
+	c.paused = true
 	c.ping() // the answer is the last that it reads
 }
 
-func (c *client) resume() { c.reading.Unlock() }
+func (c *client) resume() {
+	if c.paused {
+		c.paused = false
+		c.reading.Unlock()
+	}
+}
 
 // ended is why the connection has ended, nil while it has not.
 func (c *client) ended() error {

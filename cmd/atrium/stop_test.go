@@ -73,6 +73,40 @@ func TestStopWhilePeopleWrite(t *testing.T) {
 	}
 }
 
+// TestStopCommitsWhatWasAccepted: an edit that the server has read when it is
+// told to stop is stored, and acknowledged, before its author is sent away.
+func TestStopCommitsWhatWasAccepted(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	doc := newDocument()
+	alice := dial(t, s, "alice", docs("*", "write")).author(doc)
+	alice.write()
+	db := openDB(t, s)
+	s.errorsOK = true // it waits two seconds for the lock, and then says so
+	if _, err := db.Exec(`BEGIN IMMEDIATE`); err != nil { // now the server has to wait
+		t.Fatal(err)
+	}
+	h := alice.edit()
+	if before := alice.ping(); len(before) > 0 {
+		t.Fatalf("got %v while nothing could be stored", before[0].msg)
+	}
+	s.signal(syscall.SIGTERM)
+	for status := 0; status != http.StatusServiceUnavailable; {
+		if status, _ = s.get("/readyz"); status == 0 {
+			t.Fatal("the server went with an edit that was not stored")
+		}
+	}
+	if _, err := db.Exec(`ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	alice.acknowledged(h)
+	alice.expectClose(4503)
+	s.exited()
+	if log := stored(t, s)[doc]; !slices.Contains(log, h) {
+		t.Errorf("stored %v, without %s", log, h)
+	}
+}
+
 // TestDraining: while a client is slow to hang up, nobody new gets in.
 func TestDraining(t *testing.T) {
 	t.Parallel()
