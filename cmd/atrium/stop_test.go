@@ -82,7 +82,7 @@ func TestStopCommitsWhatWasAccepted(t *testing.T) {
 	alice := dial(t, s, "alice", docs("*", "write")).author(doc)
 	alice.write()
 	db := openDB(t, s)
-	s.errorsOK = true // it waits two seconds for the lock, and then says so
+	s.errorsOK = true                                     // it waits two seconds for the lock, and then says so
 	if _, err := db.Exec(`BEGIN IMMEDIATE`); err != nil { // now the server has to wait
 		t.Fatal(err)
 	}
