@@ -127,6 +127,9 @@ func (f *Finder) Open(c *Change) error {
 // Next is the counter of the next operation to be read.
 func (f *Finder) Next() uint64 { return f.w.next }
 
+// End is the counter after that of the last operation.
+func (f *Finder) End() uint64 { return f.w.next + f.left }
+
 // Unread is how many bytes of columns are still to be read.
 func (f *Finder) Unread() int {
 	return len(f.objActor.src) + len(f.objCtr.src) + len(f.keyActor.src) + len(f.keyCtr.src) +

@@ -3,8 +3,9 @@
 // peer is to be sent next. It speaks version 1 of Automerge's sync messages and
 // follows the rules that keep stock clients from stalling.
 //
-// It decodes no operation and materialises no document. It tells nobody of a
-// change that has not been committed, nor of heads that name one.
+// It materialises no document. It reads operations only to see whether what a new
+// change refers to is there. It tells nobody of a change that has not been
+// committed, nor of heads that name one.
 //
 // A session of Receive, Commit and Next:
 //

@@ -25,10 +25,8 @@ type graph struct {
 	multi   [][]position      // dependencies of changes that have not just one
 	heads   []position        // changes that nothing depends on, ascending
 
-	// For check alone.
-	pasts pasts
-	refs  refs
-	gaps  gaps
+	refs *refs // for check; nil before the first
+	gaps gaps
 }
 
 // begin is where a change stands, and the counter of its first operation.
@@ -91,6 +89,9 @@ func (g *graph) check(c *change.Change) error {
 		return errDuplicateSeq
 	case c.Seq != last+1:
 		return errSeqGap
+	}
+	if g.refs == nil {
+		g.refs = new(refs)
 	}
 	var last uint64
 	g.refs.past.reset()
@@ -205,7 +206,6 @@ func (g *graph) grow() {
 // in the opposite order breaks no probe sequence.
 func (g *graph) truncate(n int, heads []position) {
 	g.truncateGaps(n)
-	g.pasts.truncate(n)
 	g.refs.truncate(n)
 	mask := uint64(len(g.table) - 1)
 	for g.n > n {

@@ -90,7 +90,7 @@ func (g *graph) pastOf(s *past, at position) {
 		s.sure = max(s.sure, int(at)+1)
 		return
 	}
-	k := &g.pasts
+	k := &g.refs.pasts
 	if kept := k.find(at); kept != nil {
 		s.merge(kept)
 		return

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"sort"
 
 	"atrium/collab/change"
 )
@@ -37,12 +38,17 @@ var (
 )
 
 // Checking may read as many bytes of columns as this, and besides so many for
-// each reference. What honest clients write needs a small part of it; a change
-// made to be slow is refused when it has cost a fraction of a second.
+// each reference: a change made to be slow is refused when it has cost a second
+// or two. Honest ones stay far below. References forwards through a change, or
+// into a pasted text, take some ten bytes each, and there may be as many as an
+// operation can have. Going back in a change without runs takes some 600, which
+// makes 200,000 of those; and there may be thousands to changes of any size in
+// turn.
 const (
 	refWork    = 1 << 26
-	refWorkPer = 1 << 11
+	refWorkPer = 1 << 8
 	refCost    = 64 // of a reference itself, about
+	stopEvery  = 1 << 10
 )
 
 // opID names an operation by an index of graph.changes. The zero opID is the
@@ -58,8 +64,9 @@ type refs struct {
 	actors []uint32    // of the change being checked, by their indices in it
 	slots  [4]referred // of changes that were referred to last
 	tick   uint64
-	work   int // bytes still to be read
-	past   past
+	work   int  // bytes still to be read
+	past   past // of the change being checked
+	pasts  pasts
 }
 
 // referred is a change that was referred to.
@@ -68,9 +75,7 @@ type referred struct {
 	used   uint64   // tick
 	first  change.Finder
 	finder change.Finder
-	end    uint64          // counter after the last operation
-	stops  []change.Finder // at every stride-th operation, as far as it was read
-	stride uint64
+	stops  []change.Finder // to go back to, about stopEvery apart, as far as it was read
 	actors []uint32
 	op     change.Op // the last one that was read, if its Ctr is not 0
 }
@@ -81,7 +86,7 @@ const noActor = 1<<32 - 1
 // checkRefs checks what the operations of c refer to. Its dependencies are
 // known, and have been put in r.past.
 func (g *graph) checkRefs(c *change.Change) error {
-	r := &g.refs
+	r := g.refs
 	r.actors = g.actorsOf(r.actors, c)
 	if err := r.ops.Open(c); err != nil {
 		return err
@@ -191,7 +196,7 @@ func globalID(id change.OpID, actors []uint32) opID {
 // findOp returns an operation in r.past, and the actors that its ids mean. Both
 // are valid until the next call.
 func (g *graph) findOp(id opID) (*change.Op, []uint32, error) {
-	r := &g.refs
+	r := g.refs
 	r.work += refWorkPer - refCost
 	if r.work < 0 {
 		return nil, nil, errRefWork
@@ -224,7 +229,7 @@ func (g *graph) findOp(id opID) (*change.Op, []uint32, error) {
 
 // slotOf returns the change at a position, ready to be read.
 func (g *graph) slotOf(at position) (*referred, error) {
-	r := &g.refs
+	r := g.refs
 	r.tick++
 	s := &r.slots[0]
 	for i := range r.slots {
@@ -244,16 +249,10 @@ func (g *graph) slotOf(at position) (*referred, error) {
 		return nil, err
 	}
 	s.finder = s.first
-	ops, err := c.Ops()
-	if err != nil {
-		return nil, err
-	}
-	s.end = c.StartOp + ops
-	s.stride = max(256, ops/256)
 	clear(s.stops)
 	s.stops = s.stops[:0]
 	s.actors = g.actorsOf(s.actors, &c)
-	r.work -= 4 * len(s.actors)
+	r.work -= s.first.Unread()/8 + 4*len(s.actors)
 	s.at = at + 1
 	return s, nil
 }
@@ -263,20 +262,20 @@ func (s *referred) read(ctr uint64, work *int) error {
 	if ctr == s.op.Ctr {
 		return nil
 	}
-	if ctr >= s.end {
+	if ctr >= s.first.End() {
 		return errNotFound
 	}
 	s.op.Ctr = 0
-	start := s.first.Next()
 	if ctr < s.finder.Next() {
 		s.finder = s.first
 	}
-	if i := min(int((ctr-start)/s.stride), len(s.stops)); i > 0 && s.stops[i-1].Next() > s.finder.Next() {
+	i := sort.Search(len(s.stops), func(i int) bool { return s.stops[i].Next() > ctr })
+	if i > 0 && s.stops[i-1].Next() > s.finder.Next() {
 		s.finder = s.stops[i-1]
 	}
 	unread := s.finder.Unread()
-	for {
-		stop := start + uint64(len(s.stops)+1)*s.stride
+	for i == len(s.stops) {
+		stop := s.nextStop()
 		if ctr < stop {
 			break
 		}
@@ -284,6 +283,7 @@ func (s *referred) read(ctr uint64, work *int) error {
 			return err
 		}
 		s.stops = append(s.stops, s.finder)
+		i++
 	}
 	if err := s.finder.Skip(ctr); err != nil {
 		return err
@@ -295,11 +295,26 @@ func (s *referred) read(ctr uint64, work *int) error {
 	return nil
 }
 
+// nextStop is the counter at which the next stop should be, going by what the
+// rest of the operations take on average.
+func (s *referred) nextStop() uint64 {
+	last := &s.first
+	if n := len(s.stops); n > 0 {
+		last = &s.stops[n-1]
+	}
+	left := last.End() - last.Next()
+	return last.Next() + max(64, left*stopEvery/uint64(last.Unread()+1))
+}
+
 // truncate forgets the changes from position n on.
 func (r *refs) truncate(n int) {
+	if r == nil {
+		return
+	}
 	for i := range r.slots {
 		if int(r.slots[i].at) > n {
 			r.slots[i] = referred{}
 		}
 	}
+	r.pasts.truncate(n)
 }
