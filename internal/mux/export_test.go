@@ -1,6 +1,9 @@
 package mux
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // What tests look at from outside.
 
@@ -79,3 +82,16 @@ func LeftOf(s *Session) <-chan struct{} { return s.left }
 
 // ClosedOf is closed by s.Close.
 func ClosedOf(s *Session) <-chan struct{} { return s.closed }
+
+// Gate returns the methods of a gate.
+func Gate(conn net.Conn) (extend func(time.Duration), shut func(), linger func(time.Duration)) {
+	g := &gate{conn: conn}
+	return g.extend, g.shut, g.linger
+}
+
+// TryPing reports whether the kernel takes a ping at once.
+func (s *Session) TryPing() bool {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	return s.out.try(pingFrame) == len(pingFrame)
+}

@@ -119,20 +119,19 @@ func TestJoinDeadline(t *testing.T) {
 	t.Parallel()
 	s := start(t, mux.Options{JoinWithin: 50 * time.Millisecond})
 	silent := s.connect()
-	trickling := s.connect() // pings and pieces do not extend it
+	pinging := s.connect() // does not extend it
 	go func() {
-		raw := trickling.ws.NetConn()
-		raw.Write(masked(0x02, "\xa1")[:3])
-		for range 100 {
-			if _, err := raw.Write(masked(0x89, "")); err != nil {
+		for {
+			if _, err := pinging.ws.NetConn().Write(masked(0x89, "")); err != nil {
 				return
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
 	}()
-	silent.expectError(mux.BadRequest, nil)
-	silent.expectClose(mux.CloseJoinTooLate)
-	waitFor(t, "the connections to end", func() bool { return s.Stats().Closes(mux.CloseJoinTooLate)+s.Stats().Closes(mux.CloseProtocol) == 2 })
+	for _, c := range []*client{silent, pinging} {
+		c.expectError(mux.BadRequest, nil)
+		c.expectClose(mux.CloseJoinTooLate)
+	}
 }
 
 func TestOrigins(t *testing.T) {

@@ -145,36 +145,61 @@ func TestLatestStaysReplaceable(t *testing.T) {
 // offered all the same.
 func TestOfferPassesLatest(t *testing.T) {
 	t.Parallel()
-	s := start(t, mux.Options{})
+	for name, begin := range map[string]func(testing.TB, mux.Options, ...func(*server)) *server{"plain": start, "TLS": startTLS} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := begin(t, mux.Options{})
+			c := dial(s, "alice")
+			cursors := func() {
+				for k := range 10 { // more than the socket takes
+					c.session.SendLatest(fmt.Sprint(k), frame("latest", k, 200_000))
+				}
+			}
+			cursors()
+			waitFor(t, "the socket to be full", c.session.Busy)
+			var drained atomic.Int32
+			tell := func() { drained.Add(1) }
+			if !c.session.Offer(frame("offered", 0, 10), tell) {
+				t.Error("kept out by what can be replaced")
+			}
+			if c.session.Offer(frame("offered", 1, 10), tell) {
+				t.Error("taken while another offer waits")
+			}
+			for n := range 10 {
+				if cursors(); c.next()["type"] == "offered" {
+					break
+				} else if n == 9 {
+					t.Error("the offer has to wait for all that can be replaced")
+				}
+			}
+			for n := 0; drained.Load() == 0; n++ { // the cursors have not ended
+				if cursors(); n == 100 {
+					t.Fatal("whoever waits to offer waits for what can be replaced")
+				}
+				c.next()
+			}
+			if !c.session.Busy() || !c.session.Offer(frame("offered", 1, 10), tell) {
+				t.Error("kept out by what can be replaced, once told")
+			}
+		})
+	}
+}
+
+// TestDeadlineGoes: after a slow spell frames are tried at once again.
+func TestDeadlineGoes(t *testing.T) {
+	t.Parallel()
+	const silence = time.Second
+	s := start(t, mux.Options{Silence: silence})
 	c := dial(s, "alice")
-	c.stall()
-	var drained, offered, done atomic.Bool
-	if c.session.Offer(frame("offered", 0, 10), func() { drained.Store(true) }) {
-		t.Fatal("taken while much waits")
+	c.session.Send(frame("large", 0, 1<<20))
+	c.next()
+	c.ping()
+	for end := time.Now().Add(silence + silence/5); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		c.send(msg{"type": "ping"}) // not answered: an answer would move the deadline
 	}
-	stop := make(chan struct{})
-	go func() {
-		defer close(stop)
-		for n := 0; !done.Load(); n++ {
-			for k := range 8 { // always more than one write, and than the socket takes
-				c.session.SendLatest(fmt.Sprint(k), frame("latest", n, 30_000))
-			}
-			if drained.Swap(false) && !offered.Load() {
-				offered.Store(c.session.Offer(frame("offered", 0, 10), func() { drained.Store(true) }))
-			}
-		}
-	}()
-	for n := 0; ; n++ {
-		if m := c.next(); m["type"] == "offered" {
-			break
-		}
-		if n == 5000 {
-			t.Error("the offer was kept out")
-			break
-		}
+	if !c.session.TryPing() {
+		t.Error("a frame had to take the slow way")
 	}
-	done.Store(true)
-	<-stop
 }
 
 func TestOffer(t *testing.T) {
