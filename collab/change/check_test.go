@@ -93,6 +93,8 @@ func TestCheck(t *testing.T) {
 		{"increment of no counter", ops(ct.Set(root, "n", 1), ct.Increment(root, "n", 1, op(0))), "increments what is no counter"},
 		{"increment of a counter below", ops(ct.Set(root, "n", ct.Counter(1)), ct.Set(root, "n", 1), ct.Increment(root, "n", 1, op(0), op(1))), "increments what is no counter"},
 
+		{"mark in a list", ops(ct.Make(root, "l", ct.MakeList), ct.Insert(op(0), root, 1), begin(op(0), op(1)), end(op(0), op(2))), "mark is not in a text"},
+
 		// The header.
 		{"sequence number 0", edit(ops(one), func(c *ct.Change) { c.Raw = true }), "sequence number"},
 		{"sequence number 2^32", edit(ops(one), func(c *ct.Change) { c.Seq = 1 << 32 }), "sequence number"},

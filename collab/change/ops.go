@@ -33,6 +33,9 @@ type Action uint8
 func (a Action) IsMap() bool { return a == makeMap || a == makeTable }
 func (a Action) IsSeq() bool { return a == makeList || a == makeText }
 
+// IsText says whether the object is a text, the only one that has marks.
+func (a Action) IsText() bool { return a == makeText }
+
 // IsMark says that the action begins or ends a mark, IsIncrement that it
 // increments a counter.
 func (a Action) IsMark() bool      { return a == mark }

@@ -31,6 +31,7 @@ var (
 	errIncrement  = errors.New("increments by what is no integer")
 	errMarkField  = errors.New("is no mark but has a mark's fields")
 	errMarkInsert = errors.New("mark is not inserted")
+	errMarkText   = errors.New("mark is not in a text")
 	errMarkPair   = errors.New("mark does not begin and end next to each other")
 	errMarkOrder  = errors.New("mark ends before it begins")
 	errValueType  = errors.New("value has an unknown type")
@@ -262,6 +263,9 @@ func (w *walk) place(r *row) error {
 			}
 		default:
 			return errNotObject
+		}
+		if r.action == mark && made.action != makeText {
+			return errMarkText
 		}
 	}
 	if !elem || r.key.ctr == 0 {

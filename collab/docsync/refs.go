@@ -15,7 +15,9 @@ import (
 // bytes than they read. What an operation names must be in the past of its
 // change, for that is all that a client has for sure when it applies it:
 //
-//   - the object exists, and is a map or a sequence as the key demands;
+//   - the object exists, and is a map or a sequence as the key demands, or a
+//     text if the operation is a mark (3.5 fails to read some marks in lists;
+//     2.2.9 can make them, if told to);
 //   - the element that it follows or changes was inserted into that object, and
 //     is no mark if it is changed (the next edit there would fail);
 //   - what it replaces was set at the same key of the same object;
@@ -29,6 +31,7 @@ var (
 	errNoObject   = errors.New("object is not there")
 	errNotObject  = errors.New("object is none")
 	errKeyKind    = errors.New("key does not fit the object")
+	errNotText    = errors.New("mark is not in a text")
 	errNoElem     = errors.New("element is not there")
 	errNotElem    = errors.New("element was not inserted there")
 	errNoPred     = errors.New("what it replaces is not there")
@@ -93,29 +96,27 @@ func (g *graph) checkRefs(c *change.Change) error {
 	}
 	r.work = refWork
 	own := func(id change.OpID) bool { return id.Actor == 0 && uint64(id.Ctr) >= c.StartOp }
-	var object opID // that was found to be there last
-	inSeq := false  // what it is
+	var object opID        // that was found to be there last
+	var made change.Action // what made it
 	for r.ops.Next() {
 		op := &r.ops.Op
 		obj := globalID(op.Obj, r.actors)
 		if op.Obj.Ctr != 0 && !own(op.Obj) {
 			if obj != object {
-				made, _, err := g.findOp(obj)
+				m, _, err := g.findOp(obj)
 				if err != nil {
 					return errOr(err, errNoObject)
 				}
-				switch {
-				case made.Action.IsSeq():
-					inSeq = true
-				case made.Action.IsMap():
-					inSeq = false
-				default:
+				if !m.Action.IsSeq() && !m.Action.IsMap() {
 					return errNotObject
 				}
-				object = obj
+				object, made = obj, m.Action
 			}
-			if op.InSeq != inSeq {
+			switch {
+			case op.InSeq != made.IsSeq():
 				return errKeyKind
+			case op.Action.IsMark() && !made.IsText():
+				return errNotText
 			}
 		}
 		elem := globalID(op.Elem, r.actors)

@@ -110,6 +110,15 @@ func TestReferences(t *testing.T) {
 		{"element in a block", []ct.Op{ct.Insert(old(16), root, 1)}, errKeyKind},
 		{"key in a list, after a good one in a map", []ct.Op{ct.Set(old(1), "a", 1), ct.Set(old(2), "a", 1)}, errKeyKind},
 
+		{"mark in a list", []ct.Op{
+			{Obj: old(2), Key: old(6), Insert: true, Action: ct.Mark, Value: true, Mark: "b"},
+			{Obj: old(2), Key: old(7), Insert: true, Action: ct.Mark},
+		}, errNotText},
+		{"mark in a text", []ct.Op{
+			{Obj: old(3), Key: old(9), Insert: true, Action: ct.Mark, Value: true, Mark: "b"},
+			{Obj: old(3), Key: old(10), Insert: true, Action: ct.Mark},
+		}, nil},
+
 		{"after a missing element", []ct.Op{ct.Insert(old(2), by(2, 17), 1)}, errNoElem},
 		{"after an element of an unknown actor", []ct.Op{ct.Insert(old(2), by(3, 6), 1)}, errNoElem},
 		{"after an element of another list", []ct.Op{ct.Insert(old(2), old(9), 1)}, errNotElem},
