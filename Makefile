@@ -26,9 +26,11 @@ web/node_modules/.package-lock.json: web/package-lock.json
 	cd web && npm ci --no-fund --no-audit
 	@touch $@
 
-# Everything runs with the race detector, against the real binary.
+# Everything runs with the race detector, against the real binary, but for what
+# measures memory.
 test: tools page bin/atrium-race
 	go test -race ./...
+	go test ./internal/mux -run IdleMemory
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race npm test --silent
 
 .PHONY: bin/atrium-race

@@ -148,7 +148,7 @@ func TestCheck(t *testing.T) {
 		// Values.
 		{"value past its column", with(ct.Column{Spec: ct.ValueMeta, Data: []byte{2, 0x26}}), "value: column is cut off"},
 		{"bytes after the values", with(ct.Column{Spec: ct.Value, Data: []byte("vwx")}), "bytes after the last value"},
-		{"null with bytes", ops(ct.Set(root, "a", ct.Raw{Meta: 1<<4 | 0, Data: []byte{1}})), "value has a bad length"},
+		{"null with bytes", ops(ct.Set(root, "a", ct.Raw{Meta: 1 << 4, Data: []byte{1}})), "value has a bad length"},
 		{"true with bytes", ops(ct.Set(root, "a", ct.Raw{Meta: 1<<4 | 2, Data: []byte{1}})), "value has a bad length"},
 		{"overlong integer", ops(ct.Set(root, "a", ct.Raw{Meta: 2<<4 | 4, Data: []byte{0x81, 0}})), "value has a bad length"},
 		{"integer of two", ops(ct.Set(root, "a", ct.Raw{Meta: 2<<4 | 3, Data: []byte{1, 1}})), "value has a bad length"},

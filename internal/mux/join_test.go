@@ -205,8 +205,7 @@ func TestReplace(t *testing.T) {
 // TestReplacedInHandlers: a session is replaced, and closed, from anywhere.
 func TestCloseFromAnywhere(t *testing.T) {
 	t.Parallel()
-	var s *server
-	s = start(t, mux.Options{}, func(s *server) {
+	s := start(t, mux.Options{}, func(s *server) {
 		s.Handle("publish", mux.Route{Handle: func(m *mux.Message) (mux.Acknowledgement, error) {
 			m.Session.Close(mux.CloseForbidden, "")
 			s.Publish("topic", &text{Type: "x"}, nil)

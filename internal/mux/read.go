@@ -251,10 +251,9 @@ func (s *Session) within(m *Message, c limit.Class) bool {
 		m.Ack(nil)
 		return false
 	}
-	if s.limits.Refused(now) {
-		s.Refuse(CloseTooMany, NewError(RateLimited, "too many messages"))
-		return false
-	}
 	m.Fail(&Error{Code: RateLimited, Message: "too many messages", RetryAfter: after})
+	if s.limits.Refused(now) {
+		s.Close(CloseTooMany, "too many messages")
+	}
 	return false
 }
