@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -66,7 +67,8 @@ func (db *DB) open(ctx context.Context, path string) error {
 	// FULL: a commit is on disk when it returns. The busy timeout is for backups
 	// and people with the sqlite3 shell; Atrium itself has a single writer.
 	const pragmas = "?_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
-	wdb, err := sql.Open("sqlite", "file:"+path+pragmas)
+	address := "file:" + (&url.URL{Path: path}).EscapedPath() + pragmas // a path may hold a question mark
+	wdb, err := sql.Open("sqlite", address)
 	if err != nil {
 		return fmt.Errorf("open database: %w", err)
 	}
@@ -79,7 +81,7 @@ func (db *DB) open(ctx context.Context, path string) error {
 		wdb.Close()
 		return fmt.Errorf("open database for writing: %w", err)
 	}
-	if db.reader, err = sql.Open("sqlite", "file:"+path+pragmas+"&_pragma=query_only(1)"); err != nil {
+	if db.reader, err = sql.Open("sqlite", address+"&_pragma=query_only(1)"); err != nil {
 		return fmt.Errorf("open database for reading: %w", err)
 	}
 	db.reader.SetMaxOpenConns(8)

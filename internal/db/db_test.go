@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -113,6 +114,14 @@ func TestIdentityOutlivesReopening(t *testing.T) {
 	d.Close()
 	if second, err := open(t, dir).Identity(t.Context()); err != nil || second != first {
 		t.Errorf("after reopening: got %+v, %v, want %+v", second, err, first)
+	}
+}
+
+func TestPathWithPunctuation(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a b?c#d%20e")
+	open(t, dir)
+	if _, err := os.Stat(filepath.Join(dir, db.FileName)); err != nil {
+		t.Error(err)
 	}
 }
 
