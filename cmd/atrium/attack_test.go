@@ -161,25 +161,31 @@ func TestOrphans(t *testing.T) {
 	t.Parallel()
 	in := edited(t, startServer(t))
 	mallory := dial(t, in.s, "mallory", docs("*", "write"))
-	const most = 20_000
+	// Changes that come before what they depend on are taken from others all the while.
+	outOfOrder := func() {
+		first, second := in.alice.next(), in.alice.next()
+		for _, c := range []ct.Change{second, first} {
+			in.alice.sync(in.doc, docsync.Message{Heads: in.alice.head, Have: []docsync.Have{{LastSync: first.Deps}}, Changes: [][]byte{c.Encode()}})
+		}
+		in.alice.acknowledged(second.Hash())
+		in.log = append(in.log, first.Hash(), second.Hash())
+	}
+	const most = 50_000
 	var chunks [][]byte
 	for i := range most + 1 {
 		missing := change.Hash{1, byte(i >> 16), byte(i >> 8), byte(i)}
 		chunks = append(chunks, ct.Change{StartOp: 9, Deps: []change.Hash{missing}, Ops: []ct.Op{ct.Set(ct.ID{}, "a", 1)}}.Encode())
 	}
-	mallory.sync(in.doc, docsync.Message{Have: []docsync.Have{{}}, Changes: chunks})
+	// As many as one may hold leave place for what others send.
+	mallory.sync(in.doc, docsync.Message{Have: []docsync.Have{{}}, Changes: chunks[:most]})
+	outOfOrder()
+	mallory.sync(in.doc, docsync.Message{Have: []docsync.Have{{}}, Changes: chunks[most:]})
 	in.goOn()
 	mallory.await("the error", func(m msg) bool { return m["type"] == "error" && m["code"] == "unavailable" })
 	mallory.expectClose(4503)
 	in.goOn()
 
-	// Changes that come before what they depend on are still taken from others.
-	first, second := in.alice.next(), in.alice.next()
-	for _, c := range []ct.Change{second, first} {
-		in.alice.sync(in.doc, docsync.Message{Heads: in.alice.head, Have: []docsync.Have{{LastSync: first.Deps}}, Changes: [][]byte{c.Encode()}})
-	}
-	in.alice.acknowledged(second.Hash())
-	in.log = append(in.log, first.Hash(), second.Hash())
+	outOfOrder()
 	in.goOn()
 	in.check()
 }

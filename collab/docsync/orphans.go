@@ -11,16 +11,32 @@ import (
 // them must start over with a new connection.
 var ErrFull = errors.New("too many changes wait for their dependencies")
 
+// Bounds of what is held, for one peer and, twice that, for all: so that no
+// peer alone leaves no place for others. A peer can fill its own honestly only
+// if it comes back with more changes than this, and the very first of them is a
+// false positive of the filter it was told.
 const (
-	maxOrphans     = 20_000
+	maxOrphans     = 50_000
 	maxOrphanBytes = 32 << 20
 )
+
+// held is how much is held.
+type held struct{ changes, bytes int }
+
+func (h *held) add(n, bytes int) {
+	h.changes += n
+	h.bytes += bytes
+}
+
+func (h *held) hasPlace(bytes, times int) bool {
+	return h.changes < times*maxOrphans && h.bytes+bytes <= times*maxOrphanBytes
+}
 
 // orphans holds checked changes whose dependencies have not come yet.
 type orphans struct {
 	byHash  map[change.Hash]*orphan
 	waiting map[change.Hash][]*orphan // by one dependency that is missing
-	bytes   int
+	all     held
 }
 
 type orphan struct {
@@ -29,43 +45,51 @@ type orphan struct {
 }
 
 func (o *orphans) hold(c *change.Change, missing change.Hash, from *Peer) error {
-	if len(o.byHash) >= maxOrphans || o.bytes+len(c.Chunk) > maxOrphanBytes {
+	if n := len(c.Chunk); !o.all.hasPlace(n, 2) || !from.held.hasPlace(n, 1) {
 		return ErrFull
 	}
 	if o.byHash == nil {
 		o.byHash = make(map[change.Hash]*orphan)
 		o.waiting = make(map[change.Hash][]*orphan)
 	}
-	held := &orphan{change: *c, from: from}
-	o.byHash[c.Hash] = held
-	o.waiting[missing] = append(o.waiting[missing], held)
-	o.bytes += len(c.Chunk)
+	x := &orphan{change: *c, from: from}
+	o.byHash[c.Hash] = x
+	o.waiting[missing] = append(o.waiting[missing], x)
+	o.all.add(1, len(c.Chunk))
+	from.held.add(1, len(c.Chunk))
 	return nil
+}
+
+// drop is the end of x's being held, but for its place in waiting.
+func (o *orphans) drop(x *orphan) {
+	delete(o.byHash, x.change.Hash)
+	o.all.add(-1, -len(x.change.Chunk))
+	x.from.held.add(-1, -len(x.change.Chunk))
 }
 
 // release returns the changes that waited for h; they are held no more.
 func (o *orphans) release(h change.Hash) []*orphan {
-	held := o.waiting[h]
+	released := o.waiting[h]
 	delete(o.waiting, h)
-	for _, x := range held {
-		delete(o.byHash, x.change.Hash)
-		o.bytes -= len(x.change.Chunk)
+	for _, x := range released {
+		o.drop(x)
 	}
-	return held
+	return released
 }
 
 // forget drops the changes that a peer has sent.
 func (o *orphans) forget(p *Peer) {
-	for missing, held := range o.waiting {
-		held = slices.DeleteFunc(held, func(x *orphan) bool {
-			if x.from != p {
-				return false
+	if p.held.changes == 0 {
+		return
+	}
+	for missing, waiting := range o.waiting {
+		waiting = slices.DeleteFunc(waiting, func(x *orphan) bool {
+			if x.from == p {
+				o.drop(x)
 			}
-			delete(o.byHash, x.change.Hash)
-			o.bytes -= len(x.change.Chunk)
-			return true
+			return x.from == p
 		})
-		if o.waiting[missing] = held; len(held) == 0 {
+		if o.waiting[missing] = waiting; len(waiting) == 0 {
 			delete(o.waiting, missing)
 		}
 	}
@@ -82,13 +106,13 @@ func (o *orphans) need(dst []change.Hash, h change.Hash, known func(change.Hash)
 			continue
 		}
 		seen[h] = true
-		held := o.byHash[h]
-		if held == nil {
+		x := o.byHash[h]
+		if x == nil {
 			dst = append(dst, h)
 			continue
 		}
-		for i := range held.change.NumDeps() {
-			stack = append(stack, held.change.Dep(i))
+		for i := range x.change.NumDeps() {
+			stack = append(stack, x.change.Dep(i))
 		}
 	}
 	return dst

@@ -37,6 +37,7 @@ type Peer struct {
 	gave      fingerprint // of the needs answered last
 	reset     fingerprint // of the heads that came with its last reset
 
+	held     held // changes of its that wait for dependencies
 	refusals refusals
 }
 
