@@ -48,6 +48,9 @@ func ParseBloom(data []byte) (Bloom, error) {
 		uint64(len(r.src)) != bloomBytes(entries, perEntry) {
 		return Bloom{}, errBloom
 	}
+	if entries == 0 {
+		return Bloom{}, nil
+	}
 	return Bloom{uint32(entries), uint32(perEntry), uint32(probes), r.src}, nil
 }
 
