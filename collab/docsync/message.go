@@ -45,6 +45,7 @@ var (
 	errType    = errors.New("not a sync message")
 	errCut     = errors.New("sync message is cut off")
 	errTooMany = errors.New("sync message claims more than it holds")
+	errShort   = errors.New("sync message holds a chunk that is none")
 )
 
 // ParseMessage reads a sync message. What it allocates is bounded by the length
@@ -66,8 +67,12 @@ func ParseMessage(data []byte) (Message, error) {
 			m.Have = append(m.Have, h)
 		}
 	}
-	for n := r.count(minChunk); n > 0 && r.err == nil; n-- {
-		m.Changes = append(m.Changes, r.prefixed())
+	for n := r.count(minChunk + 1); n > 0 && r.err == nil; n-- {
+		chunk := r.prefixed()
+		if r.err == nil && len(chunk) < minChunk {
+			return Message{}, errShort
+		}
+		m.Changes = append(m.Changes, chunk)
 	}
 	if r.err == nil && len(r.src) > 0 {
 		if flags := r.prefixed(); len(flags) >= 2 {
