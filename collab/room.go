@@ -266,6 +266,9 @@ func (r *room) receive(e received) {
 	}
 	r.touch(m)
 	refused, err := r.doc.Receive(m.peer, e.message)
+	if !r.charge(m) {
+		return
+	}
 	if err != nil || r.doc.StagedBytes() > maxStagedBytes {
 		m.session.Refuse(mux.CloseGoingAway, mux.NewError(mux.Unavailable, "the document cannot take more changes at the moment"))
 		return
@@ -278,6 +281,18 @@ func (r *room) receive(e received) {
 	if !e.reply.ID.IsZero() {
 		m.replies = append(m.replies, e.reply)
 	}
+}
+
+// charge holds the member to what it may cost. It reports false when that was
+// too much, and the session is closed.
+func (r *room) charge(m *member) bool {
+	n := m.peer.Costs
+	m.peer.Costs = 0
+	if n == 0 || m.costs.AllowN(time.Now(), min(n, costBurst)) {
+		return true
+	}
+	m.session.Refuse(mux.CloseGoingAway, mux.NewError(mux.RateLimited, "the document was asked for too much"))
+	return false
 }
 
 // refuse tells of refused changes: reply's sender by that, others by an error

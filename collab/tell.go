@@ -32,12 +32,8 @@ func (r *room) tellMember(m *member) {
 		return
 	}
 	out, ok := r.doc.Next(m.peer)
-	if n := m.peer.Costs; n > 0 {
-		m.peer.Costs = 0
-		if !m.costs.AllowN(time.Now(), min(n, costBurst)) {
-			m.session.Refuse(mux.CloseGoingAway, mux.NewError(mux.RateLimited, "the document was asked for too often"))
-			return
-		}
+	if !r.charge(m) {
+		return
 	}
 	if ok {
 		if !m.session.Offer(r.frame(out), m.drained) {

@@ -2,6 +2,7 @@ package docsync
 
 import (
 	"crypto/sha256"
+	"errors"
 	"slices"
 
 	"atrium/collab/change"
@@ -12,8 +13,9 @@ import (
 type Peer struct {
 	// Tag is the owner's; docsync never looks at it.
 	Tag any
-	// Costs counts answers that cost more than the steady state: the owner may
-	// limit how often a peer asks for them, and set it back to 0.
+	// Costs counts what costs more than the steady state: answers that take a
+	// look at more than the newest changes, and opsPerCost operations checked.
+	// The owner may limit them, and set it back to 0.
 	Costs int
 
 	readOnly bool
@@ -37,7 +39,8 @@ type Peer struct {
 	gave      fingerprint // of the needs answered last
 	reset     fingerprint // of the heads that came with its last reset
 
-	held     held // changes of its that wait for dependencies
+	held     held   // changes of its that wait for dependencies
+	ops      uint64 // checked, and not in Costs yet
 	refusals refusals
 }
 
@@ -64,6 +67,16 @@ const (
 
 type fingerprint [32]byte
 
+// A few bytes can stand for two million operations, and each costs some 0.15 µs
+// to check.
+const (
+	opsPerCost    = 100_000
+	maxMessageOps = 1 << 23 // in one message; more ends the connection
+)
+
+// ErrTooMuch says that a message holds more operations than are checked at once.
+var ErrTooMuch = errors.New("too many operations in one message")
+
 // NewPeer returns the state for a new connection. A peer that may only read is
 // told so in the first message to it; changes it sends are dropped.
 func NewPeer(tag any, readOnly bool) *Peer {
@@ -84,10 +97,10 @@ func (p *Peer) Answered() bool { return p.answered }
 func (p *Peer) Waiting() bool { return p.uncommitted }
 
 // Receive takes a message in: it checks its changes and stages what is new.
-// Only ErrFull is returned as an error, then nothing may be sent to the peer any
-// more. m must not be altered afterwards.
+// Only ErrFull and ErrTooMuch are returned as errors; then nothing may be sent
+// to the peer any more. m must not be altered afterwards.
 func (d *Document) Receive(p *Peer, m Message) (refused []Refusal, err error) {
-	again := 0
+	again, budget := 0, uint64(maxMessageOps)
 	for _, chunk := range m.Changes {
 		c, err := change.Parse(chunk)
 		switch {
@@ -111,6 +124,13 @@ func (d *Document) Receive(p *Peer, m Message) (refused []Refusal, err error) {
 			again++
 			continue
 		}
+		if ops, err := c.Ops(); err == nil {
+			if budget < ops {
+				return refused, ErrTooMuch
+			}
+			budget -= ops
+			p.ops += ops
+		}
 		if err := change.Check(&c); err != nil {
 			refused = append(refused, Refusal{p, c.Hash, err})
 			for _, o := range d.refuse(p, &c) {
@@ -123,6 +143,8 @@ func (d *Document) Receive(p *Peer, m Message) (refused []Refusal, err error) {
 			return nil, ErrFull
 		}
 	}
+	p.Costs += int(p.ops / opsPerCost)
+	p.ops %= opsPerCost
 	if len(m.Changes) > again && !p.readOnly {
 		p.ack = true
 	}

@@ -55,3 +55,27 @@ func TestWhatBuildsOnARefusedChange(t *testing.T) {
 		}
 	}
 }
+
+// A few bytes stand for very many operations: no message makes us check them all.
+func TestOperationsOfOneMessageAreBounded(t *testing.T) {
+	many := func(seq, n int) []byte {
+		deletions := append(change.AppendLeb(nil, int64(n)), changetest.Del)
+		return changetest.Change{Seq: uint64(seq), Replace: []changetest.Column{{Spec: changetest.Action, Data: deletions}}}.Encode()
+	}
+	var m docsync.Message
+	for i := range 8 {
+		m.Changes = append(m.Changes, many(i+1, 1<<20))
+	}
+	doc := new(docsync.Document)
+	p := docsync.NewPeer(nil, false)
+	if refused, err := doc.Receive(p, m); err != nil || len(refused) != 8 {
+		t.Errorf("8 million operations: %d changes refused, error %v, want 8 and none", len(refused), err)
+	}
+	if p.Costs != 1<<23/100_000 {
+		t.Errorf("they cost %d, want %d", p.Costs, 1<<23/100_000)
+	}
+	m.Changes = append(m.Changes, many(9, 1<<20))
+	if _, err := doc.Receive(docsync.NewPeer(nil, false), m); err != docsync.ErrTooMuch {
+		t.Errorf("9 million operations: got error %v, want ErrTooMuch", err)
+	}
+}
