@@ -180,3 +180,64 @@ func (h *house) exec(statement string) {
 		h.t.Fatal(err)
 	}
 }
+
+// Starting over again and again fetches the whole document each time: that has
+// an end.
+func TestStartingOverTooOften(t *testing.T) {
+	h := build(t, Options{})
+	alice := h.join("alice")
+	alice.sync("alice", offer(first))
+	alice.hears(first.Hash())
+	has := docsync.Message{Heads: []change.Hash{first.Hash()}, Have: []docsync.Have{{LastSync: []change.Hash{first.Hash()}}}}
+	answers := 0
+	for ; answers < costBurst+20; answers++ {
+		alice.sync("alice", docsync.Message{Have: []docsync.Have{{}}})
+		m, err := alice.next()
+		for err == nil && m.Type != "sync" {
+			m, err = alice.next()
+		}
+		var closed *websocket.CloseError
+		if errors.As(err, &closed) && closed.Code == int(mux.CloseGoingAway) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("after %d answers: %v", answers, err)
+		}
+		alice.send(map[string]any{"type": "sync", "id": 1, "senderId": "alice", "documentId": testDocument, "data": docsync.AppendMessage(nil, has)})
+		if m, err := alice.next(); err != nil || m.Type != "ack" {
+			t.Fatalf("got %+v, %v, want an ack", m, err)
+		}
+	}
+	if answers < costBurst-1 || answers > costBurst+10 {
+		t.Errorf("the document was sent %d times, want about %d", answers, costBurst)
+	}
+}
+
+func TestDocumentsOfOneSessionAreBounded(t *testing.T) {
+	h := build(t, Options{})
+	alice := h.join("alice")
+	alice.sync("alice", offer(first))
+	alice.hears(first.Hash())
+	h.module.mu.Lock()
+	for _, open := range h.module.sessions {
+		r := open[testDocument]
+		delete(open, testDocument)
+		for i := range maxOpen {
+			open[string(rune(i))+" another"] = r
+		}
+	}
+	h.module.mu.Unlock()
+	alice.send(map[string]any{"type": "sync", "id": 7, "senderId": "alice", "documentId": testDocument, "data": docsync.AppendMessage(nil, offer(first))})
+	var answer struct {
+		Type, Code string
+		ID         int
+	}
+	for answer.ID != 7 {
+		if err := alice.ws.ReadJSON(&answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if answer.Type != "error" || answer.Code != string(mux.BadRequest) {
+		t.Errorf("one document more than %d: got %+v, want a bad_request", maxOpen, answer)
+	}
+}

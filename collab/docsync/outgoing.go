@@ -45,7 +45,6 @@ func (d *Document) Next(p *Peer) (o Outgoing, ok bool) {
 
 // Sent says that the peer has been sent o, the newest that Next returned for it.
 func (d *Document) Sent(p *Peer, o Outgoing) {
-	p.answered = true
 	p.list, p.ask, p.ack = nil, ask{}, false
 	if o.flags != 0 {
 		p.flag = false

@@ -22,7 +22,6 @@ type Peer struct {
 	flag     bool // it has not been told yet that it may only read
 
 	started     bool // it has sent a message that was looked at
-	answered    bool // it has been sent one
 	uncommitted bool // changes of its are staged: its messages wait for the commit
 	due         bool // last has not been looked at
 	last        lastMessage
@@ -89,9 +88,6 @@ func (p *Peer) SetReadOnly() {
 		p.readOnly, p.flag, p.ack = true, true, true
 	}
 }
-
-// Answered reports whether the peer has been sent a message.
-func (p *Peer) Answered() bool { return p.answered }
 
 // Waiting reports whether changes of the peer are staged and not committed.
 func (p *Peer) Waiting() bool { return p.uncommitted }

@@ -205,6 +205,3 @@ func (s *Session) tick() {
 func (s *Session) nextTick() time.Duration {
 	return max(0, min(s.mux.opts.PingEvery, time.Until(s.Identity().Expires)))
 }
-
-// RemoteAddr is for logs.
-func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
