@@ -77,7 +77,7 @@ func (m *Module) sync(msg *mux.Message) (mux.Acknowledgement, error) {
 	if err != nil {
 		return nil, mux.NewError(mux.BadRequest, msg.Type+": "+err.Error())
 	}
-	return mux.Later, m.post(s, req.DocumentID, received{msg.Reply, sync, len(req.Data)})
+	return mux.Later, m.post(s, req.DocumentID, received{msg.Reply(), sync, len(req.Data)})
 }
 
 // ephemeral relays what is not kept. Clients echo what they receive: messages
@@ -98,7 +98,7 @@ func (m *Module) ephemeral(msg *mux.Message) (mux.Acknowledgement, error) {
 	case len(req.SessionID) > maxEphemeralSession:
 		return nil, mux.NewError(mux.BadRequest, "ephemeral: sessionId is too long")
 	}
-	return mux.Later, m.post(s, req.DocumentID, shouted{msg.Reply, &ephemeralMessage{
+	return mux.Later, m.post(s, req.DocumentID, shouted{msg.Reply(), &ephemeralMessage{
 		Type:      "ephemeral",
 		SenderID:  stampedSender(s),
 		SessionID: req.SessionID, Count: req.Count, DocumentID: req.DocumentID, Data: req.Data,

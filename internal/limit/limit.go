@@ -97,7 +97,7 @@ func (s *Session) Allow(c Class, now time.Time) (ok bool, retryAfter time.Durati
 // without waiting is told to wait longer.
 func (s *Session) Delay(c Class, now time.Time) time.Duration {
 	b := s.bucket(c)
-	if b == nil {
+	if b == nil || b.AllowN(now, 1) { // which allocates nothing
 		return 0
 	}
 	return b.ReserveN(now, 1).DelayFrom(now)

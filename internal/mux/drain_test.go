@@ -21,7 +21,7 @@ import (
 func TestDrain(t *testing.T) {
 	end := goroutinesEnd(t)
 	handling, finish := make(chan bool), make(chan bool)
-	var later *mux.Message
+	var later *mux.Reply
 	s := start(t, mux.Options{JoinWithin: time.Minute}, func(s *server) {
 		s.Handle("slow", mux.Route{Handle: func(*mux.Message) (mux.Acknowledgement, error) {
 			handling <- true
@@ -29,7 +29,7 @@ func TestDrain(t *testing.T) {
 			return nil, nil
 		}})
 		s.Handle("later", mux.Route{Handle: func(m *mux.Message) (mux.Acknowledgement, error) {
-			later = m
+			later = m.Reply()
 			return mux.Later, nil
 		}})
 	})

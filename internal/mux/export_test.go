@@ -95,3 +95,20 @@ func (s *Session) TryPing() bool {
 	defer s.out.mu.Unlock()
 	return s.out.try(pingFrame) == len(pingFrame)
 }
+
+// Scan returns what can be known of a message without decoding it.
+func Scan(data []byte) (found map[string]any, ok bool) {
+	var f fields
+	if !f.scan(data) {
+		return nil, false
+	}
+	found = make(map[string]any)
+	for _, x := range f.list[:f.n] {
+		if x.major == majorText {
+			found[string(x.name)] = string(f.get(string(x.name), majorText))
+		} else {
+			found[string(x.name)] = f.get(string(x.name), majorBytes)
+		}
+	}
+	return found, true
+}

@@ -46,8 +46,9 @@ func FuzzDispatch(f *testing.F) {
 			return nil, nil
 		}})
 		s.Handle("later", mux.Route{Handle: func(m *mux.Message) (mux.Acknowledgement, error) {
-			go m.Ack(nil)
-			m.Fail(errors.New("one of the two is too late"))
+			reply := m.Reply()
+			go reply.Ack(nil)
+			reply.Fail(errors.New("one of the two is too late"))
 			return mux.Later, nil
 		}})
 		s.Handle("fail", mux.Route{Handle: func(*mux.Message) (mux.Acknowledgement, error) {

@@ -194,7 +194,7 @@ func (m *Mux) refresh(msg *Message) (Acknowledgement, error) {
 			reconnect = true
 		}
 	}
-	msg.Ack(nil)
+	msg.Reply().Ack(nil)
 	if reconnect {
 		s.Close(CloseGoingAway, "the new grants need a new connection")
 	}

@@ -111,7 +111,7 @@ func TestLimits(t *testing.T) {
 	}{
 		{"control", limit.Control, 10, 5, 5, 0},
 		{"join?", limit.Join, 10, 7, 3, 0},
-		{"cursor", limit.Cursor, 100, 9, 0, 0}, // coalesced, and still answered
+		{"cursor", limit.Cursor, 100, 100, 0, 200 * time.Millisecond}, // past 9 they count as sync messages
 		{"sync", limit.Sync, 60, 60, 0, 200 * time.Millisecond},
 		{"ephemeral", limit.Ephemeral, 60, 60, 0, 200 * time.Millisecond},
 	} {

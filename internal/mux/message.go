@@ -6,15 +6,34 @@ import (
 	"atrium/internal/limit"
 )
 
-// Message is one that a client sent. Its handler may decode it until it
-// returns; the reply may be used at any time after.
+// Message is one that a client sent. It is the handler's until that returns;
+// its Reply may be used at any time after.
 type Message struct {
-	Type string
-	*Reply
+	Type    string
+	Session *Session
+	ID      ID
 
-	codec codec
-	data  []byte // the read buffer's, until the handler returns
+	codec  codec
+	data   []byte // the read buffer's
+	fields fields // of data, where they could be had without decoding it
+	reply  *Reply // nil: not asked for yet
 }
+
+// Reply returns the way back to the sender.
+func (m *Message) Reply() *Reply {
+	if m.reply == nil {
+		m.reply = &Reply{Session: m.Session, ID: m.ID}
+	}
+	return m.reply
+}
+
+// Text and Bytes return a text, or a byte string, of the message as it stands
+// in the read buffer. They return nil if there is none, and also where that
+// cannot be said without decoding the message: Decode decides then. They
+// allocate nothing.
+func (m *Message) Text(name string) []byte { return m.fields.get(name, majorText) }
+
+func (m *Message) Bytes(name string) []byte { return m.fields.get(name, majorBytes) }
 
 // Decode reads the message's fields into v, a pointer to a struct with json
 // tags. Its error is a bad_request.
@@ -78,6 +97,8 @@ type Route struct {
 	// messages; while it waits, nothing more is read. It returns the answer, or
 	// Later if it keeps the message's Reply and answers by that.
 	Handle func(m *Message) (Acknowledgement, error)
+
+	name string // the message type
 }
 
 // Later is what a handler returns that will answer by the Reply.

@@ -70,8 +70,8 @@ type Mux struct {
 	opts     Options
 	log      *slog.Logger
 	upgrader websocket.Upgrader
-	routes   map[string]Route // set before serving
-	hooks    []Hooks          // set before serving
+	routes   map[string]*Route // by message type; set before serving
+	hooks    []Hooks           // set before serving
 	topics   topics
 	stats    Stats
 
@@ -102,7 +102,7 @@ func New(o Options) *Mux {
 	}
 	m := &Mux{
 		opts: o, log: o.Logger,
-		routes: make(map[string]Route),
+		routes: make(map[string]*Route),
 		conns:  make(map[*Session]struct{}),
 		joined: make(map[sessionKey]*Session),
 		topics: topics{sessions: make(map[string]map[*Session]struct{}), of: make(map[*Session]map[string]struct{})},
@@ -131,7 +131,8 @@ func setDefault[T comparable](v *T, def T) {
 // Handle registers the route of a message type; before serving only.
 func (m *Mux) Handle(messageType string, r Route) {
 	setDefault(&r.MaxBytes, MaxMessage)
-	m.routes[messageType] = r
+	r.name = messageType
+	m.routes[messageType] = &r
 }
 
 // Use registers a module's hooks; before serving only.

@@ -20,8 +20,9 @@ import (
 type gate struct {
 	conn net.Conn // set once
 
-	mu    sync.Mutex
-	state gateState // guarded by mu
+	mu       sync.Mutex
+	state    gateState // guarded by mu
+	deadline time.Time // set by extend; guarded by mu
 }
 
 type gateState uint8
@@ -32,12 +33,16 @@ const (
 	gateLast           // the connection is read to its end, for the kernel's sake
 )
 
-// extend gives the peer time from now, unless the gate is shut.
+// extend gives the peer time from now, unless the gate is shut: d, and up to a
+// 32nd more, so that not every read has to move the deadline.
 func (g *gate) extend(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.state == gateOpen {
-		g.conn.SetReadDeadline(time.Now().Add(d))
+	now := time.Now()
+	slack := d / 32
+	if left := g.deadline.Sub(now); g.state == gateOpen && (left < d || left > d+slack) {
+		g.deadline = now.Add(d + slack)
+		g.conn.SetReadDeadline(g.deadline)
 	}
 }
 
@@ -192,45 +197,68 @@ func frameCodec(text bool) codec {
 
 // dispatch hands one message to its route.
 func (s *Session) dispatch(text bool, data []byte) {
-	c := frameCodec(text)
-	var env envelope
-	err := c.decode(data, &env)
-	if err != nil && !errors.Is(err, errBadID) {
-		s.Refuse(CloseNotUnderstood, NewError(BadRequest, "not a message: neither CBOR map nor JSON object"))
-		return
+	m := &s.message
+	*m = Message{Session: s, codec: frameCodec(text), data: data}
+	defer func() { *m = Message{} }() // nothing is kept of it but the reply
+	var route *Route
+	var badID bool
+	if m.codec == cborCodec && m.fields.scan(data) {
+		route = s.mux.routes[string(m.fields.get("type", majorText))]
+	} else {
+		m.fields.n = 0
+		var env envelope
+		err := m.codec.decode(data, &env)
+		if badID = errors.Is(err, errBadID); err != nil && !badID {
+			s.Refuse(CloseNotUnderstood, NewError(BadRequest, "not a message: neither CBOR map nor JSON object"))
+			return
+		}
+		if route = s.mux.routes[env.Type]; !badID {
+			m.ID = env.ID
+		}
 	}
-	m := &Message{Type: env.Type, Reply: &Reply{Session: s, ID: env.ID}, codec: c, data: data}
-	route, known := s.mux.routes[env.Type]
-	if err != nil { // it could be answered, but for what?
-		m.ID, route.Class = ID{}, limit.Control
+	class := limit.Control
+	if route != nil {
+		m.Type = route.name
+		if !badID { // it could be answered, but for what?
+			class = route.Class
+		}
 	}
-	if !s.within(m, route.Class) {
+	if !s.within(m, class) {
 		return
 	}
 	switch {
-	case err != nil:
-		m.Fail(NewError(BadRequest, errBadID.Error()))
+	case badID:
+		m.Reply().Fail(NewError(BadRequest, errBadID.Error()))
 		return
-	case !known:
-		m.Fail(NewError(BadRequest, "unknown message type"))
+	case route == nil:
+		m.Reply().Fail(NewError(BadRequest, "unknown message type"))
 		return
 	case len(data) > route.MaxBytes:
-		m.Fail(NewError(TooLarge, "message too large"))
+		m.Reply().Fail(NewError(TooLarge, "message too large"))
 		return
 	}
 	body, err := route.Handle(m)
 	switch {
 	case err != nil:
-		m.Fail(err)
-	case body != Later:
-		m.Ack(body)
+		m.Reply().Fail(err)
+	case body != Later && !m.ID.IsZero():
+		m.Reply().Ack(body)
 	}
 }
 
 // within holds the session to the limit of a class. It reports false when the
-// message was refused or dropped.
+// message was refused. Cursors over the limit are not: of those that come close
+// to each other only the last is told, whoever sent them. They count as sync
+// messages besides, so that a flood of them is read more slowly.
 func (s *Session) within(m *Message, c limit.Class) bool {
 	now := time.Now()
+	if c == limit.Cursor {
+		if ok, _ := s.limits.Allow(c, now); ok {
+			return true
+		}
+		s.mux.stats.coalesced.Add(1)
+		c = limit.Sync
+	}
 	switch c {
 	case limit.Sync, limit.Ephemeral:
 		if d := s.limits.Delay(c, now); d > 0 {
@@ -246,12 +274,7 @@ func (s *Session) within(m *Message, c limit.Class) bool {
 	if ok {
 		return true
 	}
-	if c == limit.Cursor {
-		s.mux.stats.coalesced.Add(1)
-		m.Ack(nil)
-		return false
-	}
-	m.Fail(&Error{Code: RateLimited, Message: "too many messages", RetryAfter: after})
+	m.Reply().Fail(&Error{Code: RateLimited, Message: "too many messages", RetryAfter: after})
 	if s.limits.Refused(now) {
 		s.Close(CloseTooMany, "too many messages")
 	}

@@ -93,7 +93,8 @@ func TestStress(t *testing.T) {
 				return nil, err
 			}
 			s.Subscribe(m.Session, req.Text)
-			go func() { m.Ack(nil); m.Fail(nil) }()
+			reply := m.Reply()
+			go func() { reply.Ack(nil); reply.Fail(nil) }()
 			return mux.Later, nil
 		}})
 	})
