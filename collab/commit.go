@@ -30,8 +30,10 @@ func (r *room) commit() {
 			return
 		}
 		r.version = version
+		runs := r.stagedRuns(nil)
 		r.doc.Commit()
 		r.hasGrown()
+		r.runs = runs
 		r.recovered()
 		return
 	}

@@ -12,27 +12,33 @@ const maxDocumentID = 64
 
 const base58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
-// validDocumentID reports whether id is bs58check: base58 of some bytes and the
-// first four bytes of their double SHA-256, without a version byte.
+// validDocumentID reports whether id is bs58check.
 func validDocumentID(id string) bool {
-	if len(id) == 0 || len(id) > maxDocumentID {
-		return false
+	_, ok := parseBase58Check(id)
+	return ok
+}
+
+// parseBase58Check reads bs58check: base58 of some bytes and the first four
+// bytes of their double SHA-256, without a version byte.
+func parseBase58Check(text string) (payload []byte, ok bool) {
+	if len(text) == 0 || len(text) > maxDocumentID {
+		return nil, false
 	}
 	value, radix := new(big.Int), big.NewInt(int64(len(base58)))
-	for i := range len(id) {
-		digit := strings.IndexByte(base58, id[i])
+	for i := range len(text) {
+		digit := strings.IndexByte(base58, text[i])
 		if digit < 0 {
-			return false
+			return nil, false
 		}
 		value.Add(value.Mul(value, radix), big.NewInt(int64(digit)))
 	}
-	zeros := len(id) - len(strings.TrimLeft(id, base58[:1]))
+	zeros := len(text) - len(strings.TrimLeft(text, base58[:1]))
 	data := append(make([]byte, zeros), value.Bytes()...)
 	if len(data) <= 4 {
-		return false
+		return nil, false
 	}
 	payload, check := data[:len(data)-4], data[len(data)-4:]
 	sum := sha256.Sum256(payload)
 	sum = sha256.Sum256(sum[:])
-	return bytes.Equal(sum[:4], check)
+	return payload, bytes.Equal(sum[:4], check)
 }

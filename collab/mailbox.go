@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"atrium/collab/change"
 	"atrium/collab/docsync"
 	"atrium/internal/mux"
 )
@@ -26,25 +27,58 @@ type (
 		reply   *mux.Reply
 		message *ephemeralMessage
 	}
-	drained   struct{ m *member }      // a busy socket is free again
-	regranted struct{ s *mux.Session } // has a new token
+	opened struct { // collab:join_document
+		reply *mux.Reply
+		feed  bool          // it wants changes
+		heads []change.Hash // what it has
+	}
+	edited struct { // collab:edit
+		reply   *mux.Reply
+		changes [][]byte
+	}
+	closed    struct{ reply *mux.Reply } // collab:leave_document
+	moved     struct{}                   // cursors have
+	drained   struct{ m *member }        // a busy socket is free again
+	regranted struct{ s *mux.Session }   // has a new token
 	leaving   struct{ s *mux.Session }
 	stopping  struct{}
 )
 
 func (e received) from() *mux.Session  { return e.reply.Session }
 func (e shouted) from() *mux.Session   { return e.reply.Session }
+func (e opened) from() *mux.Session    { return e.reply.Session }
+func (e edited) from() *mux.Session    { return e.reply.Session }
+func (e closed) from() *mux.Session    { return e.reply.Session }
+func (moved) from() *mux.Session       { return nil }
 func (e drained) from() *mux.Session   { return e.m.session }
 func (e regranted) from() *mux.Session { return e.s }
 func (e leaving) from() *mux.Session   { return e.s }
 func (stopping) from() *mux.Session    { return nil }
 
-func (e received) size() int { return e.bytes + 200 }
-func (e shouted) size() int  { return len(e.message.Data) + 200 }
-func (drained) size() int    { return 0 }
-func (regranted) size() int  { return 0 }
-func (leaving) size() int    { return 0 }
-func (stopping) size() int   { return 0 }
+const eventBytes = 200 // of one that is posted, besides what it carries
+
+func (e received) size() int { return eventBytes + e.bytes }
+func (e shouted) size() int  { return eventBytes + len(e.message.Data) }
+func (e opened) size() int   { return eventBytes + len(e.heads)*len(change.Hash{}) }
+func (e edited) size() int {
+	n := eventBytes
+	for _, c := range e.changes {
+		n += eventBytes + len(c)
+	}
+	return n
+}
+func (closed) size() int    { return eventBytes }
+func (moved) size() int     { return 0 }
+func (drained) size() int   { return 0 }
+func (regranted) size() int { return 0 }
+func (leaving) size() int   { return 0 }
+func (stopping) size() int  { return 0 }
+
+// posted is an event that a session's reader has put, on behalf of its seat.
+type posted struct {
+	event
+	seat *seat
+}
 
 // mailboxBytes is what a mailbox holds before those who put into it have to wait.
 const mailboxBytes = 32 << 20

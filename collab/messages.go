@@ -58,6 +58,9 @@ func (m *Module) open(msg *mux.Message) (req documentMessage, level auth.Level, 
 
 // sync handles sync and request.
 func (m *Module) sync(msg *mux.Message) (mux.Acknowledgement, error) {
+	if m.answers(msg) {
+		return mux.Later, nil
+	}
 	req, level, err := m.open(msg)
 	if err != nil {
 		return nil, err
@@ -69,7 +72,7 @@ func (m *Module) sync(msg *mux.Message) (mux.Acknowledgement, error) {
 	if level == auth.None {
 		s.Send(mux.NewFrame(m.unavailable(req.DocumentID)))
 		if !msg.ID.IsZero() {
-			return nil, mux.NewError(mux.Forbidden, "no access to this document")
+			return nil, errNoAccess
 		}
 		return mux.Later, nil
 	}
@@ -94,7 +97,7 @@ func (m *Module) ephemeral(msg *mux.Message) (mux.Acknowledgement, error) {
 	case req.SenderID != s.SenderID:
 		return nil, mux.NewError(mux.Forbidden, "ephemeral: senderId is not this session's")
 	case level == auth.None:
-		return nil, mux.NewError(mux.Forbidden, "no access to this document")
+		return nil, errNoAccess
 	case len(req.SessionID) > maxEphemeralSession:
 		return nil, mux.NewError(mux.BadRequest, "ephemeral: sessionId is too long")
 	}

@@ -41,7 +41,7 @@ type Module struct {
 
 	mu       sync.Mutex
 	rooms    map[string]*room                  // by document id; guarded by mu
-	sessions map[*mux.Session]map[string]*room // which rooms a session is in; guarded by mu
+	sessions map[*mux.Session]map[string]*seat // their places, by document id; guarded by mu
 	closing  bool                              // guarded by mu
 	running  sync.WaitGroup                    // rooms
 }
@@ -64,7 +64,7 @@ func New(o Options) *Module {
 	m := &Module{
 		opts: o, store: store{o.DB}, log: o.Logger,
 		rooms:    make(map[string]*room),
-		sessions: make(map[*mux.Session]map[string]*room),
+		sessions: make(map[*mux.Session]map[string]*seat),
 	}
 	m.routes()
 	o.Mux.Use(mux.Hooks{Refreshed: m.refreshed, Left: m.left})
@@ -100,10 +100,15 @@ func (m *Module) post(s *mux.Session, documentID string, e event) error {
 		m.running.Go(r.run)
 	}
 	if m.sessions[s] == nil {
-		m.sessions[s] = make(map[string]*room)
+		m.sessions[s] = make(map[string]*seat)
 	}
-	m.sessions[s][documentID] = r
-	r.mail.put(e)
+	st := m.sessions[s][documentID]
+	if st == nil || st.room != r {
+		st = newSeat(r)
+		m.sessions[s][documentID] = st
+	}
+	st.pending.Add(1)
+	r.mail.put(posted{e, st})
 	m.mu.Unlock()
 	if !r.mail.waitForSpace(mailboxPatience) {
 		s.Refuse(mux.CloseGoingAway, mux.NewError(mux.Unavailable, "the document cannot take changes at the moment"))
@@ -129,8 +134,8 @@ func (m *Module) isClosing() bool {
 func (m *Module) left(s *mux.Session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, r := range m.sessions[s] {
-		r.mail.put(leaving{s})
+	for _, st := range m.sessions[s] {
+		st.room.mail.put(leaving{s})
 	}
 	delete(m.sessions, s)
 }
@@ -140,12 +145,14 @@ func (m *Module) refreshed(s *mux.Session, before *auth.Identity) (reconnect boo
 	now := s.Identity()
 	var lost []string
 	m.mu.Lock()
-	for id, r := range m.sessions[s] {
+	for id, st := range m.sessions[s] {
+		r := st.room
 		switch had, has := before.Docs.Level(id), now.Docs.Level(id); {
 		case has == had:
 		case has == auth.None:
 			delete(m.sessions[s], id)
 			m.opts.Mux.Unsubscribe(s, r.topic)
+			m.opts.Mux.Unsubscribe(s, r.events)
 			r.mail.put(leaving{s})
 			lost = append(lost, id)
 		case has > had: // stock clients send again what they kept only on a new connection
@@ -159,6 +166,15 @@ func (m *Module) refreshed(s *mux.Session, before *auth.Identity) (reconnect boo
 		s.Send(mux.NewFrame(m.unavailable(id)))
 	}
 	return reconnect
+}
+
+// vacate gives up a session's place, unless it has asked for something since.
+func (m *Module) vacate(s *mux.Session, st *seat) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if id := st.room.documentID; m.sessions[s][id] == st && st.pending.Load() == 0 {
+		delete(m.sessions[s], id)
+	}
 }
 
 // remove ends an idle room, unless something has come for it meanwhile.
@@ -199,6 +215,10 @@ func (m *Module) routes() {
 	h("sync", syncRoute)
 	h("request", syncRoute)
 	h("ephemeral", mux.Route{Class: limit.Ephemeral, MaxBytes: mux.MaxMessage, Handle: m.ephemeral})
+	h("collab:join_document", mux.Route{Class: limit.Join, Handle: m.join})
+	h("collab:leave_document", mux.Route{Class: limit.Join, Handle: m.leave})
+	h("collab:edit", mux.Route{Class: limit.Sync, MaxBytes: mux.MaxFrame, Handle: m.edit})
+	h("collab:cursor_move", mux.Route{Class: limit.Cursor, Handle: m.move})
 	// Told by stock clients, and nothing to a server that keeps what it has.
 	ignored := mux.Route{Class: limit.Sync, Handle: func(*mux.Message) (mux.Acknowledgement, error) { return nil, nil }}
 	h("doc-unavailable", ignored)

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
-	"golang.org/x/time/rate"
-
+	"atrium/collab/awareness"
 	"atrium/collab/change"
 	"atrium/collab/docsync"
 	"atrium/internal/auth"
@@ -22,18 +20,27 @@ import (
 type room struct {
 	module     *Module
 	documentID string
-	topic      string
+	topic      string // of those who have the document open
+	events     string // topic of those who get collab:* events
 	log        *slog.Logger
 	mail       *mailbox
+	recent     recent
+	cursors    cursors
 
 	doc     docsync.Document
 	version int64 // of the log, as far as doc has it
 	members map[*mux.Session]*member
-	asking  []*member                    // those to be told that there is no such document
-	dirty   []*member                    // members that may have to be sent something
-	grown   bool                         // the log has grown: all members may
-	frames  map[docsync.Range]*mux.Frame // shared messages of the log as it is
+	users   awareness.Users
+	asking  []*member  // those to be told that there is no such document
+	dirty   []*member  // members that may have to be sent something
+	grown   bool       // the log has grown: all members may
+	frames  frames     // of the log as it is
+	runs    []run      // of the newest commit
+	sending deliveries // of one step of tell
 	stop    bool
+
+	pace   awareness.Pace // of telling of cursors
+	tickAt time.Time      // when to; zero: nothing has moved
 
 	failing  time.Time // since when the store has been failing; zero: it is not
 	retryAt  time.Time
@@ -41,49 +48,19 @@ type room struct {
 	timer    *time.Timer
 }
 
-// member is one session in the room.
-type member struct {
-	session *mux.Session
-	drained func()        // what its socket calls when it is free again
-	peer    *docsync.Peer // nil: it has only sent ephemeral messages
-	costs   *rate.Limiter // of answers past the steady state
-	replies []*mux.Reply  // to be acknowledged once the peer's changes are committed
-	busy    bool          // its socket is: a drained event will come
-	dirty   bool          // it is in room.dirty
-
-	identity *auth.Identity // that level was read from
-	level    auth.Level     // what it may do with the document
-
-	unavailableAt time.Time          // when to say that there is no such document, while in room.asking
-	shouts        map[string]float64 // newest count of ephemeral messages, by their sessionId
-}
-
-// mayRead looks at the newest token. It reports false if the member may not
-// even read any more.
-func (r *room) mayRead(m *member) bool {
-	if id := m.session.Identity(); id != m.identity {
-		m.identity, m.level = id, id.Docs.Level(r.documentID)
-		if m.level < auth.Write && m.peer != nil {
-			m.peer.SetReadOnly()
-		}
-	}
-	return m.level > auth.None
-}
-
 const (
 	maxStagedBytes = 64 << 20
 	maxShouts      = 16 // sessionIds of one session; stock clients use one
-	costBurst      = 100
-	costPerSecond  = 1
 )
 
 func newRoom(m *Module, documentID string) *room {
 	return &room{
-		module: m, documentID: documentID, topic: "document/" + documentID,
+		module: m, documentID: documentID,
+		topic:   "document/" + documentID,
 		log:     m.log.With("document", documentID),
 		mail:    newMailbox(),
 		members: make(map[*mux.Session]*member),
-		frames:  make(map[docsync.Range]*mux.Frame),
+		frames:  newFrames(),
 		timer:   time.NewTimer(0),
 	}
 }
@@ -112,13 +89,16 @@ func (r *room) run() {
 // wait returns when there is something to do. It reports true when there has
 // been nothing for the idle time, and nobody has the document open.
 func (r *room) wait() (idle bool) {
-	if r.failing.IsZero() && r.doc.Len() > 0 && len(r.frames) == 0 && len(r.members) > 0 {
+	if r.failing.IsZero() && r.tickAt.IsZero() && r.doc.Len() > 0 && r.frames.empty() && len(r.members) > 0 {
 		<-r.mail.wake
 		return false
 	}
 	next := time.Now().Add(r.module.opts.IdleAfter)
 	if !r.retryAt.IsZero() && r.retryAt.Before(next) {
 		next = r.retryAt
+	}
+	if !r.tickAt.IsZero() && r.tickAt.Before(next) {
+		next = r.tickAt
 	}
 	for _, m := range r.asking {
 		if m.unavailableAt.Before(next) {
@@ -131,10 +111,10 @@ func (r *room) wait() (idle bool) {
 		return false
 	case <-r.timer.C:
 	}
-	if !r.failing.IsZero() || len(r.asking) > 0 {
+	if !r.failing.IsZero() || len(r.asking) > 0 || !r.tickAt.IsZero() {
 		return false
 	}
-	clear(r.frames) // nobody has needed them for a while
+	r.frames.clear() // nobody has needed them for a while
 	return len(r.members) == 0
 }
 
@@ -192,15 +172,21 @@ func (r *room) add(runs [][]byte, version int64) error {
 
 func (r *room) hasGrown() {
 	r.grown = true
-	clear(r.frames)
+	r.frames.clear()
+	r.runs = r.runs[:0]
+	r.recent.add(r.doc.Heads(), r.doc.Len())
 }
 
 func (r *room) apply(e event) {
 	switch e := e.(type) {
-	case received:
-		r.receive(e)
-	case shouted:
-		r.shout(e)
+	case posted:
+		r.take(e.event, e.seat)
+		e.seat.pending.Add(-1)
+		if s := e.from(); r.members[s] == nil {
+			r.module.vacate(s, e.seat)
+		}
+	case moved:
+		r.tickAt = r.pace.Next(time.Now())
 	case drained:
 		e.m.busy = false
 		r.touch(e.m)
@@ -215,6 +201,22 @@ func (r *room) apply(e event) {
 	}
 }
 
+// take applies what a session has posted.
+func (r *room) take(e event, st *seat) {
+	switch e := e.(type) {
+	case received:
+		r.receive(e, st)
+	case shouted:
+		r.shout(e, st)
+	case opened:
+		r.open(e, st)
+	case edited:
+		r.edit(e, st)
+	case closed:
+		r.close(e, st)
+	}
+}
+
 // touch says that a member may have to be sent something.
 func (r *room) touch(m *member) {
 	if !m.dirty {
@@ -223,58 +225,28 @@ func (r *room) touch(m *member) {
 	}
 }
 
-// join returns the session's member, a new one if need be. It returns nil if
-// the session has lost its grant since the event was posted.
-func (r *room) join(s *mux.Session) *member {
-	m := r.members[s]
-	if m == nil {
-		m = &member{session: s}
-		m.drained = func() { r.mail.put(drained{m}) }
-	}
-	if !r.mayRead(m) {
-		return nil
-	}
-	if r.members[s] == nil {
-		r.members[s] = m
-		r.module.opts.Mux.Subscribe(s, r.topic)
-	}
-	return m
-}
-
-func (r *room) leave(s *mux.Session) {
-	if m := r.members[s]; m != nil {
-		delete(r.members, s)
-		r.asking = slices.DeleteFunc(r.asking, func(x *member) bool { return x == m })
-		if m.peer != nil {
-			r.doc.Forget(m.peer)
-		}
-	}
-	r.module.opts.Mux.Unsubscribe(s, r.topic)
-}
-
-var errNoAccess = mux.NewError(mux.Forbidden, "no access to this document")
-
-func (r *room) receive(e received) {
-	m := r.join(e.reply.Session)
+func (r *room) receive(e received, st *seat) {
+	m := r.join(e.reply.Session, st)
 	if m == nil {
 		e.reply.Fail(errNoAccess)
 		return
 	}
 	if m.peer == nil {
 		m.peer = docsync.NewPeer(m, m.level < auth.Write)
-		m.costs = rate.NewLimiter(costPerSecond, costBurst)
+		r.hear(m)
+		r.enter(m)
+	}
+	if top := st.top.Load(); top != unsettled {
+		m.peer.Told(int(top))
+		st.top.Store(unsettled)
 	}
 	r.touch(m)
 	refused, err := r.doc.Receive(m.peer, e.message)
-	if !r.charge(m) {
-		return
-	}
-	if err != nil || r.doc.StagedBytes() > maxStagedBytes {
-		m.session.Refuse(mux.CloseGoingAway, mux.NewError(mux.Unavailable, "the document cannot take more changes at the moment"))
+	if !r.takes(m, m.peer, err) {
 		return
 	}
 	if m.level < auth.Write && len(e.message.Changes) > 0 {
-		e.reply.Fail(mux.NewError(mux.Forbidden, "this document may only be read"))
+		e.reply.Fail(errReadOnly)
 		return
 	}
 	r.refuse(refused, e.reply)
@@ -283,16 +255,42 @@ func (r *room) receive(e received) {
 	}
 }
 
-// charge holds the member to what it may cost. It reports false when that was
-// too much, and the session is closed.
-func (r *room) charge(m *member) bool {
-	n := m.peer.Costs
-	m.peer.Costs = 0
-	if n == 0 || m.costs.AllowN(time.Now(), min(n, costBurst)) {
-		return true
+// edit takes in changes of a session that may not sync.
+func (r *room) edit(e edited, st *seat) {
+	m := r.join(e.reply.Session, st)
+	switch {
+	case m == nil:
+		e.reply.Fail(errNoAccess)
+		return
+	case m.level < auth.Write:
+		e.reply.Fail(errReadOnly)
+		return
 	}
-	m.session.Refuse(mux.CloseGoingAway, mux.NewError(mux.RateLimited, "the document was asked for too much"))
-	return false
+	if m.author == nil {
+		m.author = docsync.NewAuthor(m)
+	}
+	r.touch(m)
+	refused, err := r.doc.Submit(m.author, e.changes)
+	if !r.takes(m, m.author, err) {
+		return
+	}
+	r.refuse(refused, e.reply)
+	if !e.reply.ID.IsZero() && !e.reply.Answered() {
+		m.edits = append(m.edits, e.reply)
+	}
+}
+
+// takes reports whether what a member has sent was taken in; if it was too
+// much, the session is closed.
+func (r *room) takes(m *member, p *docsync.Peer, err error) bool {
+	if !r.charge(m, p) {
+		return false
+	}
+	if err != nil || r.doc.StagedBytes() > maxStagedBytes {
+		m.session.Refuse(mux.CloseGoingAway, mux.NewError(mux.Unavailable, "the document cannot take more changes at the moment"))
+		return false
+	}
+	return true
 }
 
 // refuse tells of refused changes: reply's sender by that, others by an error
@@ -311,34 +309,28 @@ func (r *room) refuse(refused []docsync.Refusal, reply *mux.Reply) {
 		}
 		to := reply
 		if reply == nil || reply.Session != s {
-			to = x.Peer.Tag.(*member).takeReply()
+			to = x.Peer.Tag.(*member).takeReply(x.Peer)
 		}
 		what := "change " + x.Change.String()
 		if x.Change == (change.Hash{}) {
 			what = "a change" // that could not be read
 		}
-		to.Fail(mux.NewError(mux.BadRequest, what+" refused: "+x.Err.Error()))
+		code := mux.BadRequest
+		if errors.Is(x.Err, docsync.ErrMissing) {
+			code = mux.Conflict
+		}
+		to.Fail(mux.NewError(code, what+" refused: "+x.Err.Error()))
 	}
-}
-
-// takeReply returns the reply that is to be acknowledged next, or one without an id.
-func (m *member) takeReply() *mux.Reply {
-	n := len(m.replies)
-	if n == 0 {
-		return &mux.Reply{Session: m.session}
-	}
-	reply := m.replies[n-1]
-	m.replies = m.replies[:n-1]
-	return reply
 }
 
 // shout relays an ephemeral message to everyone else who has the document open.
-func (r *room) shout(e shouted) {
-	m := r.join(e.reply.Session)
+func (r *room) shout(e shouted, st *seat) {
+	m := r.join(e.reply.Session, st)
 	if m == nil {
 		e.reply.Fail(errNoAccess)
 		return
 	}
+	r.hear(m)
 	msg := e.message
 	if last, seen := m.shouts[msg.SessionID]; !seen || float64(msg.Count) > last {
 		if m.shouts == nil || len(m.shouts) >= maxShouts {

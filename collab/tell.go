@@ -8,63 +8,144 @@ import (
 	"atrium/internal/mux"
 )
 
-// tell sends every member what it is to be sent, if its socket is free.
+// tell sends every member what it is to be sent, if its socket is free: sync
+// messages first, then answers, then collab:changes, then cursors. Each step
+// looks who is owed what, has it written for all of them at once, and notes who
+// has got it; who has not is busy, and is asked again when its socket is free.
 func (r *room) tell() {
-	if r.grown {
-		for _, m := range r.members {
-			r.tellMember(m)
-		}
-		r.asking = r.asking[:0]
-	} else {
-		for _, m := range r.dirty {
-			r.tellMember(m)
-		}
+	r.tellSync()
+	r.each(r.acknowledge)
+	for r.tellChanges() {
 	}
+	r.tellCursors()
+	r.tellUnavailable()
 	for i, m := range r.dirty {
 		m.dirty, r.dirty[i] = false, nil
 	}
 	r.grown, r.dirty = false, r.dirty[:0]
-	r.tellUnavailable()
 }
 
-func (r *room) tellMember(m *member) {
+// each calls f for the members that may have to be sent something.
+func (r *room) each(f func(*member)) {
+	if !r.grown {
+		for _, m := range r.dirty {
+			f(m)
+		}
+		return
+	}
+	for _, m := range r.members {
+		f(m)
+	}
+}
+
+// deliveries are frames on their way to members, at most one for each.
+type deliveries struct {
+	list []mux.Delivery
+	to   []*member          // by index in list
+	outs []docsync.Outgoing // by index in list, for sync messages
+}
+
+func (d *deliveries) add(m *member, f *mux.Frame) {
+	d.list = append(d.list, mux.Delivery{Session: m.session, Frame: f, Drained: m.drained})
+	d.to = append(d.to, m)
+}
+
+// send makes the deliveries and calls taken for those that were.
+func (d *deliveries) send(taken func(i int, m *member)) {
+	mux.OfferAll(d.list)
+	for i, m := range d.to {
+		if d.list[i].Taken {
+			taken(i, m)
+		} else {
+			m.busy = true
+		}
+	}
+	clear(d.list)
+	clear(d.to)
+	clear(d.outs)
+	d.list, d.to, d.outs = d.list[:0], d.to[:0], d.outs[:0]
+}
+
+// tellSync sends sync messages.
+func (r *room) tellSync() {
+	if r.grown {
+		r.asking = r.asking[:0]
+	}
+	r.each(r.owedSync)
+	r.sending.send(func(i int, m *member) { r.doc.Sent(m.peer, r.sending.outs[i]) })
+}
+
+// owedSync prepares the sync message that a member is to be sent, if any.
+func (r *room) owedSync(m *member) {
 	if m.peer == nil || m.busy || !r.mayRead(m) {
 		return
 	}
 	out, ok := r.doc.Next(m.peer)
-	if !r.charge(m) {
+	if !r.charge(m, m.peer) {
 		return
 	}
 	if ok {
-		if !m.session.Offer(r.frame(out), m.drained) {
-			m.busy = true
-			return
-		}
-		r.doc.Sent(m.peer, out)
-	}
-	if m.peer.Waiting() {
-		return
-	}
-	if !ok && r.doc.Len() == 0 && m.dirty && !slices.Contains(r.asking, m) {
+		r.sending.add(m, r.syncFrame(out))
+		r.sending.outs = append(r.sending.outs, out)
+	} else if r.doc.Len() == 0 && m.dirty && !m.peer.Waiting() && !slices.Contains(r.asking, m) {
 		m.unavailableAt = time.Now().Add(r.module.opts.UnavailableAfter)
 		r.asking = append(r.asking, m)
 	}
-	for i, reply := range m.replies {
-		reply.Ack(nil)
-		m.replies[i] = nil
-	}
-	m.replies = m.replies[:0]
 }
 
-// frame returns out as a frame, the same one for all who are sent the same.
-func (r *room) frame(out docsync.Outgoing) *mux.Frame {
+// acknowledge answers what a member has asked and can be answered now.
+func (r *room) acknowledge(m *member) {
+	if m.busy {
+		return
+	}
+	if m.peer != nil && !m.peer.Waiting() {
+		if top, ok := m.peer.Settled(); ok && m.seat.top.Load() == unsettled {
+			m.seat.top.Store(int64(top))
+		}
+		for i, reply := range m.replies {
+			reply.Ack(nil)
+			m.replies[i] = nil
+		}
+		m.replies = m.replies[:0]
+	}
+	if m.author != nil && !m.author.Waiting() {
+		for _, reply := range m.edits {
+			reply.Ack(&editAck{Heads: hexHeads(r.doc.Heads())})
+		}
+		m.edits, m.author = nil, nil
+		r.leaveIfIdle(m)
+	}
+	for len(m.opening) > 0 && r.answer(m, m.opening[0]) {
+		m.opening = m.opening[1:]
+	}
+}
+
+// frames are shared by all who are sent the same.
+type frames struct {
+	sync    map[docsync.Plain]*mux.Frame // of the log as it is
+	changes map[run]*mux.Frame           // of the log as it is
+	cursors map[uint64]cursorFrame       // by version seen, of one call of tellCursors
+}
+
+func newFrames() frames {
+	return frames{make(map[docsync.Plain]*mux.Frame), make(map[run]*mux.Frame), make(map[uint64]cursorFrame)}
+}
+
+func (f *frames) clear() {
+	clear(f.sync)
+	clear(f.changes)
+}
+
+func (f *frames) empty() bool { return len(f.sync) == 0 && len(f.changes) == 0 }
+
+func (r *room) syncFrame(out docsync.Outgoing) *mux.Frame {
 	if !out.Shared() {
 		return r.encode(out)
 	}
-	f := r.frames[out.Range]
+	f := r.frames.sync[out.Plain]
 	if f == nil {
 		f = r.encode(out)
-		r.frames[out.Range] = f
+		r.frames.sync[out.Plain] = f
 	}
 	return f
 }

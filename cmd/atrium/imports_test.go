@@ -17,7 +17,8 @@ import (
 var allowedImports = map[string][]string{
 	"cmd/atrium": {"*"},
 
-	"collab":                   {"collab/change", "collab/docsync", "internal/auth", "internal/db", "internal/limit", "internal/mux"},
+	"collab":                   {"collab/awareness", "collab/change", "collab/docsync", "internal/auth", "internal/db", "internal/limit", "internal/mux"},
+	"collab/awareness":         {},
 	"collab/change":            {},
 	"collab/change/changetest": {"collab/change"},
 	"collab/docsync":           {"collab/change"},

@@ -93,6 +93,33 @@ func (d *Document) Len() int { return d.committed }
 // Heads returns the log's heads, sorted. The caller must not alter them.
 func (d *Document) Heads() []change.Hash { return d.heads }
 
+// Since returns the chunks, in log order, that a reader with these heads and
+// their past lacks. Heads that are not in the log count for nothing.
+func (d *Document) Since(heads []change.Hash) [][]byte {
+	var base []position
+	for _, h := range heads {
+		if p, ok := d.known(h); ok {
+			base = append(base, p)
+		}
+	}
+	list, from := d.g.missing(base, d.committed)
+	return d.chunks(list, from, d.committed)
+}
+
+// Chunks returns a part of the log.
+func (d *Document) Chunks(from, to int) [][]byte { return d.chunks(nil, from, to) }
+
+func (d *Document) chunks(list []position, from, to int) [][]byte {
+	chunks := make([][]byte, 0, len(list)+to-from)
+	for _, p := range list {
+		chunks = append(chunks, d.g.at(p).chunk)
+	}
+	for p := from; p < to; p++ {
+		chunks = append(chunks, d.g.at(position(p)).chunk)
+	}
+	return chunks
+}
+
 // Staged returns what is to be made durable, in log order; valid until the next call.
 func (d *Document) Staged() []Staged { return d.staged }
 
@@ -200,6 +227,9 @@ func (d *Document) stage(c *change.Change, from *Peer, refused []Refusal) []Refu
 			err = d.g.check(c)
 		} else if from.refusals.has(missing) {
 			err = errOnRefused
+		} else if from.author {
+			refused = append(refused, Refusal{from, c.Hash, ErrMissing})
+			continue
 		} else {
 			if d.orphans.byHash[c.Hash] == nil {
 				err = d.orphans.hold(c, missing, from)

@@ -2,20 +2,20 @@ package docsync
 
 // Outgoing is a message that a peer is to be sent.
 type Outgoing struct {
-	Range            // of the log that it carries
-	list  []position // changes that it carries before those
-	ask   ask
-	flags Flags
+	Plain
+	list []position // changes that it carries before those
+	ask  ask
 }
 
-// Range is a part of the log: from From up to but without To, which is its end.
-// Messages of the same Range in the same log are equal, if they are Shared.
-type Range struct{ From, To int }
-
-// Shared reports whether any peer would be sent the same bytes for the same Range.
-func (o *Outgoing) Shared() bool {
-	return len(o.list) == 0 && o.ask.kind == askNothing && o.flags == 0
+// Plain is what there is to most messages: the log from From up to but without
+// To, which is its end. Messages that are equal in this, and Shared, are equal.
+type Plain struct {
+	From, To int
+	flags    Flags
 }
+
+// Shared reports whether there is no more to the message than Plain says.
+func (o *Outgoing) Shared() bool { return len(o.list) == 0 && o.ask.kind == askNothing }
 
 // Next returns what the peer is to be sent now, if anything. Call it when the
 // peer's socket is free, after it sent a message or the log has grown.
@@ -26,7 +26,7 @@ func (d *Document) Next(p *Peer) (o Outgoing, ok bool) {
 	if p.due {
 		d.look(p)
 	}
-	o = Outgoing{Range: Range{d.committed, d.committed}, list: p.list}
+	o = Outgoing{Plain: Plain{From: d.committed, To: d.committed}, list: p.list}
 	if p.flag {
 		o.flags = flagReadOnly | flagSupportsReset
 	}
@@ -67,13 +67,7 @@ func (d *Document) Append(dst []byte, o Outgoing) []byte {
 		m.Heads = nil
 		m.Have = []Have{{LastSync: d.heads}}
 	}
-	m.Changes = make([][]byte, 0, len(o.list)+o.To-o.From)
-	for _, p := range o.list {
-		m.Changes = append(m.Changes, d.g.at(p).chunk)
-	}
-	for p := o.From; p < o.To; p++ {
-		m.Changes = append(m.Changes, d.g.at(position(p)).chunk)
-	}
+	m.Changes = d.chunks(o.list, o.From, o.To)
 	return AppendMessage(dst, m)
 }
 

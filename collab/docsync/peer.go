@@ -18,6 +18,7 @@ type Peer struct {
 	// The owner may limit them, and set it back to 0.
 	Costs int
 
+	author   bool // it does not sync: what depends on unknown changes is refused
 	readOnly bool
 	flag     bool // it has not been told yet that it may only read
 
@@ -92,55 +93,26 @@ func (p *Peer) SetReadOnly() {
 // Waiting reports whether changes of the peer are staged and not committed.
 func (p *Peer) Waiting() bool { return p.uncommitted }
 
+// Settled reports whether the peer is in the steady state: live, with nothing
+// asked or unanswered. If so, it returns the highest position among the heads
+// that it told, -1 for none. An answer (see ParseAnswer) whose heads are those of
+// the log when it had a change at top, or later, changes nothing but that: the
+// owner may drop it, and say so by Told.
+func (p *Peer) Settled() (top int, ok bool) {
+	return p.top, p.live && p.started && !p.due && p.asked == 0
+}
+
+// Told says that the peer has told of heads with a highest position of top.
+func (p *Peer) Told(top int) { p.top = max(p.top, top) }
+
 // Receive takes a message in: it checks its changes and stages what is new.
 // Only ErrFull and ErrTooMuch are returned as errors; then nothing may be sent
 // to the peer any more. m must not be altered afterwards.
 func (d *Document) Receive(p *Peer, m Message) (refused []Refusal, err error) {
-	again, budget := 0, uint64(maxMessageOps)
-	for _, chunk := range m.Changes {
-		c, err := change.Parse(chunk)
-		switch {
-		case p.readOnly:
-			if err == nil {
-				d.refuse(p, &c)
-			}
-			continue
-		case err != nil:
-			refused = append(refused, Refusal{Peer: p, Err: err})
-			continue
-		}
-		if at, known := d.g.find(c.Hash); known {
-			if int(at) >= d.committed {
-				d.wait(p)
-			}
-			continue
-		}
-		if p.refusals.has(c.Hash) {
-			refused = append(refused, Refusal{p, c.Hash, ErrAgain})
-			again++
-			continue
-		}
-		if ops, err := c.Ops(); err == nil {
-			if budget < ops {
-				return refused, ErrTooMuch
-			}
-			budget -= ops
-			p.ops += ops
-		}
-		if err := change.Check(&c); err != nil {
-			refused = append(refused, Refusal{p, c.Hash, err})
-			for _, o := range d.refuse(p, &c) {
-				refused = d.stage(&o.change, o.from, refused)
-			}
-			continue
-		}
-		refused = d.stage(&c, p, refused)
-		if n := len(refused); n > 0 && refused[n-1].Err == ErrFull {
-			return nil, ErrFull
-		}
+	refused, again, err := d.take(p, m.Changes)
+	if err != nil {
+		return refused, err
 	}
-	p.Costs += int(p.ops / opsPerCost)
-	p.ops %= opsPerCost
 	if len(m.Changes) > again && !p.readOnly {
 		p.ack = true
 	}

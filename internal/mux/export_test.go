@@ -40,7 +40,7 @@ func (m *Mux) Conns() int { return len(m.all()) }
 func (m *Mux) Topics() (topics, sessions int) {
 	m.topics.mu.Lock()
 	defer m.topics.mu.Unlock()
-	return len(m.topics.sessions), len(m.topics.of)
+	return len(m.topics.byName), len(m.topics.of)
 }
 
 // Joined returns the number of sessions by user and sender id.

@@ -67,6 +67,22 @@ func (r *Reply) Ack(body Acknowledgement) {
 	r.Session.Send(NewFrame(body))
 }
 
+// Answered reports whether the reply has been used.
+func (r *Reply) Answered() bool { return r.answered.Load() }
+
+// Offer is Ack for answers too long for the session's queue: see Session.Offer.
+func (r *Reply) Offer(body Acknowledgement, drained func()) bool {
+	if r.ID.IsZero() || r.answered.Load() {
+		return true
+	}
+	body.answers(r.ID)
+	if !r.Session.Offer(NewFrame(body), drained) {
+		return false
+	}
+	r.answered.Store(true)
+	return true
+}
+
 // Fail answers with an error: an *Error anywhere in err's chain as it is, all
 // else as internal.
 func (r *Reply) Fail(err error) {

@@ -105,7 +105,7 @@ func New(o Options) *Mux {
 		routes: make(map[string]*Route),
 		conns:  make(map[*Session]struct{}),
 		joined: make(map[sessionKey]*Session),
-		topics: topics{sessions: make(map[string]map[*Session]struct{}), of: make(map[*Session]map[string]struct{})},
+		topics: topics{byName: make(map[string]*topic), of: make(map[*Session]map[string]struct{})},
 	}
 	m.gone.L = &m.mu
 	m.upgrader = websocket.Upgrader{

@@ -1,39 +1,58 @@
 package mux
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // topics says which sessions hear what.
 type topics struct {
-	mu       sync.RWMutex
-	sessions map[string]map[*Session]struct{} // by topic; guarded by mu
-	of       map[*Session]map[string]struct{} // its topics; guarded by mu
+	mu     sync.RWMutex
+	byName map[string]*topic                // guarded by mu
+	of     map[*Session]map[string]struct{} // its topics; guarded by mu
+}
+
+// topic is those who hear it. No lock is held while they are written to, so
+// that joining and leaving do not wait for a fan-out.
+type topic struct {
+	listeners map[*Session]*listener // guarded by topics.mu
+	list      []*listener            // the same, never altered; nil: to be made anew; guarded by topics.mu
+}
+
+type listener struct {
+	session *Session
+	gone    atomic.Bool // it has left, though the list at hand still has it
 }
 
 // Subscribe makes a session hear a topic, until it unsubscribes or leaves.
-func (m *Mux) Subscribe(s *Session, topic string) {
+func (m *Mux) Subscribe(s *Session, name string) {
 	t := &m.topics
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s.dismissed {
 		return
 	}
-	if t.sessions[topic] == nil {
-		t.sessions[topic] = make(map[*Session]struct{})
+	if t.byName[name] == nil {
+		t.byName[name] = &topic{listeners: make(map[*Session]*listener)}
 	}
-	t.sessions[topic][s] = struct{}{}
+	if tp := t.byName[name]; tp.listeners[s] == nil {
+		tp.listeners[s] = &listener{session: s}
+		tp.list = nil
+	}
 	if t.of[s] == nil {
 		t.of[s] = make(map[string]struct{})
 	}
-	t.of[s][topic] = struct{}{}
+	t.of[s][name] = struct{}{}
 }
 
-// Unsubscribe undoes Subscribe.
-func (m *Mux) Unsubscribe(s *Session, topic string) {
+// Unsubscribe undoes Subscribe. What is being written to the session at this
+// moment may still go out, nothing after.
+func (m *Mux) Unsubscribe(s *Session, name string) {
 	t := &m.topics
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.remove(s, topic)
-	delete(t.of[s], topic)
+	t.remove(s, name)
+	delete(t.of[s], name)
 	if len(t.of[s]) == 0 {
 		delete(t.of, s)
 	}
@@ -54,30 +73,57 @@ func (m *Mux) PublishLatest(topic, key string, message any, except *Session) {
 	m.topics.each(topic, except, func(s *Session) { s.out.sendLatest(key, f, s.codec); m.stats.messagesOut.Add(1) })
 }
 
-// each calls send with the read lock held: it must not subscribe anybody.
-func (t *topics) each(topic string, except *Session, send func(*Session)) {
+// each calls send for every session of a topic but one.
+func (t *topics) each(name string, except *Session, send func(*Session)) {
+	list := t.listeners(name)
+	spread(len(list), func(i int) {
+		if l := list[i]; l.session != except && !l.gone.Load() {
+			send(l.session)
+		}
+	})
+}
+
+func (t *topics) listeners(name string) []*listener {
 	t.mu.RLock()
-	defer t.mu.RUnlock()
-	for s := range t.sessions[topic] {
-		if s != except {
-			send(s)
+	tp := t.byName[name]
+	var list []*listener
+	if tp != nil {
+		list = tp.list
+	}
+	t.mu.RUnlock()
+	if tp == nil || list != nil {
+		return list
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tp.list == nil {
+		tp.list = make([]*listener, 0, len(tp.listeners))
+		for _, l := range tp.listeners {
+			tp.list = append(tp.list, l)
 		}
 	}
+	return tp.list
 }
 
 func (t *topics) leaveAll(s *Session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.dismissed = true
-	for topic := range t.of[s] {
-		t.remove(s, topic)
+	for name := range t.of[s] {
+		t.remove(s, name)
 	}
 	delete(t.of, s)
 }
 
-func (t *topics) remove(s *Session, topic string) {
-	delete(t.sessions[topic], s)
-	if len(t.sessions[topic]) == 0 {
-		delete(t.sessions, topic)
+func (t *topics) remove(s *Session, name string) {
+	tp := t.byName[name]
+	if tp == nil || tp.listeners[s] == nil {
+		return
+	}
+	tp.listeners[s].gone.Store(true)
+	delete(tp.listeners, s)
+	tp.list = nil
+	if len(tp.listeners) == 0 {
+		delete(t.byName, name)
 	}
 }

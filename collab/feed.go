@@ -1,0 +1,142 @@
+package collab
+
+import (
+	"atrium/internal/auth"
+	"atrium/internal/mux"
+)
+
+// run is a part of the log from from up to but without to, which one member, or
+// several of one user, have added; by is nil, and userID empty, where that is
+// not known any more.
+type run struct {
+	from, to int
+	by       *member
+	userID   string
+}
+
+// stagedRuns are the runs that the staged changes will be.
+func (r *room) stagedRuns(runs []run) []run {
+	at := r.doc.Len()
+	for i, s := range r.doc.Staged() {
+		m := s.From.Tag.(*member)
+		if n := len(runs); n > 0 && runs[n-1].by == m {
+			runs[n-1].to++
+		} else {
+			runs = append(runs, run{at + i, at + i + 1, m, m.identity.UserID})
+		}
+	}
+	return runs
+}
+
+// nextRun is what follows in the log from a position on. For who is up to date
+// that is one run of the newest commit, for all others everything, as one.
+func (r *room) nextRun(pos int) run {
+	for _, x := range r.runs {
+		if x.from == pos {
+			return x
+		}
+	}
+	return run{from: pos, to: r.doc.Len()}
+}
+
+// tellChanges sends collab:changes, one run to each, and reports whether there
+// is more to send.
+func (r *room) tellChanges() (more bool) {
+	r.each(func(m *member) {
+		if !m.feed || m.busy || m.pos >= r.doc.Len() || !r.mayRead(m) {
+			return
+		}
+		x := r.nextRun(m.pos)
+		for x.by == m && m.pos < r.doc.Len() { // its own: it has been told by the answer
+			m.pos = x.to
+			x = r.nextRun(m.pos)
+		}
+		if m.pos < r.doc.Len() {
+			r.sending.add(m, r.changesFrame(x))
+		}
+	})
+	if len(r.sending.list) == 0 {
+		return false
+	}
+	r.sending.send(func(_ int, m *member) {
+		m.pos = r.nextRun(m.pos).to
+		more = more || m.pos < r.doc.Len()
+	})
+	return more
+}
+
+func (r *room) changesFrame(x run) *mux.Frame {
+	f := r.frames.changes[x]
+	if f == nil {
+		f = mux.NewFrame(r.changesMessage(x.userID, r.doc.Chunks(x.from, x.to)))
+		r.frames.changes[x] = f
+	}
+	return f
+}
+
+func (r *room) changesMessage(userID string, chunks [][]byte) *changesMessage {
+	return &changesMessage{
+		Type: "collab:changes", DocumentID: r.documentID, UserID: userID, Changes: chunks, Heads: hexHeads(r.doc.Heads()),
+	}
+}
+
+// open takes in collab:join_document.
+func (r *room) open(e opened, st *seat) {
+	m := r.join(e.reply.Session, st)
+	if m == nil {
+		e.reply.Fail(errNoAccess)
+		return
+	}
+	if r.doc.Len() == 0 {
+		e.reply.Fail(mux.NewError(mux.NotFound, "there is no such document"))
+		r.leaveIfIdle(m)
+		return
+	}
+	m.opening = append(m.opening, e)
+	r.enter(m)
+	r.touch(m)
+}
+
+// answer answers collab:join_document. It reports false if the socket is busy.
+func (r *room) answer(m *member, e opened) bool {
+	ack := &joinAck{Access: "read", Users: r.activeUsers(), Heads: hexHeads(r.doc.Heads())}
+	if m.level == auth.Write {
+		ack.Access = "write"
+	}
+	if e.feed {
+		chunks := r.doc.Since(e.heads)
+		ack.Changes = &chunks
+	}
+	if !e.reply.Offer(ack, m.drained) {
+		m.busy = true
+		return false
+	}
+	if e.reply.ID.IsZero() && e.feed && len(*ack.Changes) > 0 { // there is no answer that could bring them
+		if !m.session.Offer(mux.NewFrame(r.changesMessage("", *ack.Changes)), m.drained) {
+			m.busy = true
+			return false
+		}
+	}
+	m.session.Send(mux.NewFrame(&activeUsers{Type: "collab:active_users", DocumentID: r.documentID, Users: ack.Users}))
+	if !m.joined {
+		m.joined, m.seen = true, 0
+		r.module.opts.Mux.Subscribe(m.session, r.events)
+	}
+	if e.feed {
+		m.feed, m.pos = true, r.doc.Len()
+	}
+	return true
+}
+
+// close takes in collab:leave_document.
+func (r *room) close(e closed, st *seat) {
+	if m := r.members[e.reply.Session]; m != nil {
+		for _, unanswered := range m.opening {
+			unanswered.reply.Fail(mux.NewError(mux.Conflict, "the document was left at once"))
+		}
+		m.opening = nil
+		r.exit(m)
+		r.leaveIfIdle(m)
+	}
+	e.reply.Ack(nil)
+}

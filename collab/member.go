@@ -1,0 +1,177 @@
+package collab
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"atrium/collab/awareness"
+	"atrium/collab/docsync"
+	"atrium/internal/auth"
+	"atrium/internal/mux"
+)
+
+// member is one session in the room, for one reason or more: it syncs, it
+// joined by collab:join_document, it edits by collab:edit, or it has sent
+// ephemeral messages.
+type member struct {
+	session *mux.Session
+	seat    *seat
+	drained func()        // what its socket calls when it is free again
+	costs   *rate.Limiter // of answers past the steady state; nil: none so far
+	busy    bool          // its socket is: a drained event will come
+	dirty   bool          // it is in room.dirty
+
+	identity *auth.Identity // that level was read from
+	level    auth.Level     // what it may do with the document
+	among    string         // the user that it counts for; empty: none
+
+	peer          *docsync.Peer      // nil: it does not sync
+	replies       []*mux.Reply       // to be acknowledged once the peer's changes are committed
+	unavailableAt time.Time          // when to say that there is no such document, while in room.asking
+	hears         bool               // ephemeral messages
+	shouts        map[string]float64 // newest count of its own, by their sessionId
+
+	author *docsync.Peer // nil: it has not used collab:edit
+	edits  []*mux.Reply  // to be acknowledged once the author's changes are committed
+
+	opening []opened // collab:join_document, to be answered
+	joined  bool     // it gets collab:* events
+	seen    uint64   // version of the cursors that it has been told
+	feed    bool     // it gets collab:changes
+	pos     int      // position in the log of what it has not been sent so
+}
+
+const (
+	costBurst     = 100
+	costPerSecond = 1
+)
+
+// join returns the session's member, a new one if need be. It returns nil if
+// the session has lost its grant since the event was posted.
+func (r *room) join(s *mux.Session, st *seat) *member {
+	m := r.members[s]
+	if m == nil {
+		m = &member{session: s}
+		m.drained = func() { r.mail.put(drained{m}) }
+	}
+	m.seat = st
+	if !r.mayRead(m) {
+		return nil
+	}
+	r.members[s] = m
+	return m
+}
+
+// hear lets a member hear ephemeral messages.
+func (r *room) hear(m *member) {
+	if !m.hears {
+		m.hears = true
+		r.module.opts.Mux.Subscribe(m.session, r.topic)
+	}
+}
+
+// mayRead looks at the newest token. It reports false if the member may not
+// even read any more.
+func (r *room) mayRead(m *member) bool {
+	if id := m.session.Identity(); id != m.identity {
+		m.identity, m.level = id, id.Docs.Level(r.documentID)
+		if m.level < auth.Write && m.peer != nil {
+			m.peer.SetReadOnly()
+		}
+	}
+	return m.level > auth.None
+}
+
+func (r *room) leave(s *mux.Session) {
+	if m := r.members[s]; m != nil {
+		r.exit(m)
+		delete(r.members, s)
+		r.asking = slices.DeleteFunc(r.asking, func(x *member) bool { return x == m })
+		if m.peer != nil {
+			r.doc.Forget(m.peer)
+		}
+	}
+	r.module.opts.Mux.Unsubscribe(s, r.topic)
+}
+
+// leaveIfIdle drops a member that nothing keeps here.
+func (r *room) leaveIfIdle(m *member) {
+	if m.peer == nil && !m.hears && !m.joined && len(m.opening) == 0 && (m.author == nil || !m.author.Waiting()) {
+		r.leave(m.session)
+		r.module.vacate(m.session, m.seat)
+	}
+}
+
+// enter counts a member among the users.
+func (r *room) enter(m *member) {
+	if m.among != "" {
+		return
+	}
+	id := m.identity
+	m.among = id.UserID
+	m.seat.among.Store(true)
+	if r.users.Join(awareness.User{ID: id.UserID, Name: username(id), Avatar: id.Avatar}) {
+		r.publish("collab:user_joined", m)
+	}
+}
+
+// exit ends what enter and collab:join_document began.
+func (r *room) exit(m *member) {
+	if m.joined {
+		m.joined, m.feed, m.seen = false, false, 0
+		r.module.opts.Mux.Unsubscribe(m.session, r.events)
+	}
+	if r.cursors.leave(m.session) {
+		r.tickAt = r.pace.Next(time.Now())
+	}
+	if m.among != "" {
+		if r.users.Leave(m.among) {
+			r.publish("collab:user_left", m)
+		}
+		m.among = ""
+		m.seat.among.Store(false)
+	}
+}
+
+// publish tells the others that a member's user has come or gone.
+func (r *room) publish(event string, m *member) {
+	r.module.opts.Mux.Publish(r.events, &userMessage{
+		Type: event, DocumentID: r.documentID, UserID: m.among, Username: username(m.identity),
+	}, m.session)
+}
+
+// charge holds the member to what its peer, or author, may cost. It reports
+// false when that was too much, and the session is closed.
+func (r *room) charge(m *member, p *docsync.Peer) bool {
+	n := p.Costs
+	if n == 0 {
+		return true
+	}
+	p.Costs = 0
+	if m.costs == nil {
+		m.costs = rate.NewLimiter(costPerSecond, costBurst)
+	}
+	if m.costs.AllowN(time.Now(), min(n, costBurst)) {
+		return true
+	}
+	m.session.Refuse(mux.CloseGoingAway, mux.NewError(mux.RateLimited, "the document was asked for too much"))
+	return false
+}
+
+// takeReply returns the reply that is to be acknowledged next for changes of p,
+// or one without an id.
+func (m *member) takeReply(p *docsync.Peer) *mux.Reply {
+	waiting := &m.replies
+	if p == m.author {
+		waiting = &m.edits
+	}
+	n := len(*waiting)
+	if n == 0 {
+		return &mux.Reply{Session: m.session}
+	}
+	reply := (*waiting)[n-1]
+	*waiting = (*waiting)[:n-1]
+	return reply
+}

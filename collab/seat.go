@@ -1,0 +1,97 @@
+package collab
+
+import (
+	"bytes"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"atrium/collab/change"
+	"atrium/collab/docsync"
+	"atrium/internal/mux"
+)
+
+// seat is a session's place in a room, as far as the session's reader needs it:
+// so that what changes nothing does not have to go to the room.
+type seat struct {
+	room    *room
+	pending atomic.Int32 // events on their way to the room
+	among   atomic.Bool  // the session is among the document's users
+	top     atomic.Int64 // of the newest heads that it told; see docsync.Peer.Settled
+}
+
+// unsettled is a top that no answer reaches.
+const unsettled = math.MaxInt64
+
+func newSeat(r *room) *seat {
+	st := &seat{room: r}
+	st.top.Store(unsettled)
+	return st
+}
+
+// seat returns the session's place in a room, nil if it has none. It allocates
+// nothing.
+func (m *Module) seat(s *mux.Session, documentID []byte) *seat {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sessions[s][string(documentID)]
+}
+
+// answers reports whether a sync message only says that its sender has what it
+// was sent a moment ago. Of all messages these are the most: one for every
+// session and change. They end here.
+func (m *Module) answers(msg *mux.Message) bool {
+	s := msg.Session
+	if !msg.ID.IsZero() || string(msg.Text("senderId")) != s.SenderID {
+		return false
+	}
+	heads, ok := docsync.ParseAnswer(msg.Bytes("data"))
+	if !ok || len(heads) == 0 {
+		return false
+	}
+	st := m.seat(s, msg.Text("documentId"))
+	// While events are on their way, the room may be about to change its mind.
+	if st == nil || st.pending.Load() > 0 {
+		return false
+	}
+	top, ok := st.room.recent.top(heads)
+	if !ok || top < st.top.Load() {
+		return false
+	}
+	st.top.Store(top)
+	return true
+}
+
+// recent are the last few heads of a document's log. It is safe for concurrent
+// use.
+type recent struct {
+	mu    sync.Mutex
+	heads [32][]byte // one hash after the other, as in messages; guarded by mu
+	tops  [32]int64  // position of the newest change, by index in heads; guarded by mu
+	n     int        // how many there have been; guarded by mu
+}
+
+// add says what the heads are since there are changes change in the log.
+func (rc *recent) add(heads []change.Hash, changes int) {
+	all := make([]byte, 0, len(heads)*len(change.Hash{}))
+	for i := range heads {
+		all = append(all, heads[i][:]...)
+	}
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	rc.heads[rc.n%len(rc.heads)] = all
+	rc.tops[rc.n%len(rc.tops)] = int64(changes - 1) // the newest change is always a head
+	rc.n++
+}
+
+// top returns the position of the newest change of these heads.
+func (rc *recent) top(heads []byte) (int64, bool) {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	for i := rc.n - 1; i >= max(0, rc.n-len(rc.heads)); i-- {
+		if bytes.Equal(rc.heads[i%len(rc.heads)], heads) {
+			return rc.tops[i%len(rc.tops)], true
+		}
+	}
+	return 0, false
+}
