@@ -66,12 +66,9 @@ func (r *room) tellChanges() (more bool) {
 }
 
 func (r *room) changesFrame(x run) *mux.Frame {
-	f := r.frames.changes[x]
-	if f == nil {
-		f = mux.NewFrame(r.changesMessage(x.userID, r.doc.Chunks(x.from, x.to)))
-		r.frames.changes[x] = f
-	}
-	return f
+	return shared(r.frames.changes, x, func() *mux.Frame {
+		return mux.NewFrame(r.changesMessage(x.userID, r.doc.Chunks(x.from, x.to)))
+	})
 }
 
 func (r *room) changesMessage(userID string, chunks [][]byte) *changesMessage {

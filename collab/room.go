@@ -89,21 +89,24 @@ func (r *room) run() {
 // wait returns when there is something to do. It reports true when there has
 // been nothing for the idle time, and nobody has the document open.
 func (r *room) wait() (idle bool) {
-	if r.failing.IsZero() && r.tickAt.IsZero() && r.doc.Len() > 0 && r.frames.empty() && len(r.members) > 0 {
+	if r.failing.IsZero() && r.tickAt.IsZero() && r.doc.Len() > 0 && r.frames.since.IsZero() && len(r.members) > 0 {
 		<-r.mail.wake
 		return false
 	}
-	next := time.Now().Add(r.module.opts.IdleAfter)
-	if !r.retryAt.IsZero() && r.retryAt.Before(next) {
-		next = r.retryAt
+	now := time.Now()
+	next := now.Add(r.module.opts.IdleAfter)
+	sooner := func(t time.Time) {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
 	}
-	if !r.tickAt.IsZero() && r.tickAt.Before(next) {
-		next = r.tickAt
+	sooner(r.retryAt)
+	sooner(r.tickAt)
+	if !r.frames.since.IsZero() {
+		sooner(r.frames.since.Add(keepFrames))
 	}
 	for _, m := range r.asking {
-		if m.unavailableAt.Before(next) {
-			next = m.unavailableAt
-		}
+		sooner(m.unavailableAt)
 	}
 	r.timer.Reset(time.Until(next))
 	select {
@@ -111,11 +114,13 @@ func (r *room) wait() (idle bool) {
 		return false
 	case <-r.timer.C:
 	}
-	if !r.failing.IsZero() || len(r.asking) > 0 || !r.tickAt.IsZero() {
+	if !r.frames.since.IsZero() {
+		if time.Since(r.frames.since) >= keepFrames {
+			r.frames.clear()
+		}
 		return false
 	}
-	r.frames.clear() // nobody has needed them for a while
-	return len(r.members) == 0
+	return r.failing.IsZero() && len(r.asking) == 0 && r.tickAt.IsZero() && len(r.members) == 0
 }
 
 // load reads the log. It does not give up while anybody waits: until it

@@ -23,6 +23,9 @@ func (r *room) tell() {
 		m.dirty, r.dirty[i] = false, nil
 	}
 	r.grown, r.dirty = false, r.dirty[:0]
+	if r.frames.since.IsZero() && len(r.frames.sync)+len(r.frames.changes) > 0 {
+		r.frames.since = time.Now()
+	}
 }
 
 // each calls f for the members that may have to be sent something.
@@ -120,32 +123,48 @@ func (r *room) acknowledge(m *member) {
 	}
 }
 
-// frames are shared by all who are sent the same.
+// frames are shared by all who are sent the same. They can be as large as the
+// log, so that they are kept for no longer than others are likely to ask.
 type frames struct {
 	sync    map[docsync.Plain]*mux.Frame // of the log as it is
 	changes map[run]*mux.Frame           // of the log as it is
 	cursors map[uint64]cursorFrame       // by version seen, of one call of tellCursors
+	since   time.Time                    // when the oldest was kept; zero: there are none
 }
 
+const (
+	keepFrames = 2 * time.Second
+	maxFrames  = 64 // of each kind
+)
+
 func newFrames() frames {
-	return frames{make(map[docsync.Plain]*mux.Frame), make(map[run]*mux.Frame), make(map[uint64]cursorFrame)}
+	return frames{
+		sync: make(map[docsync.Plain]*mux.Frame), changes: make(map[run]*mux.Frame), cursors: make(map[uint64]cursorFrame),
+	}
 }
 
 func (f *frames) clear() {
 	clear(f.sync)
 	clear(f.changes)
+	f.since = time.Time{}
 }
-
-func (f *frames) empty() bool { return len(f.sync) == 0 && len(f.changes) == 0 }
 
 func (r *room) syncFrame(out docsync.Outgoing) *mux.Frame {
 	if !out.Shared() {
 		return r.encode(out)
 	}
-	f := r.frames.sync[out.Plain]
+	return shared(r.frames.sync, out.Plain, func() *mux.Frame { return r.encode(out) })
+}
+
+// shared returns the frame of a key, made if there is none yet.
+func shared[K comparable](frames map[K]*mux.Frame, key K, encode func() *mux.Frame) *mux.Frame {
+	f := frames[key]
 	if f == nil {
-		f = r.encode(out)
-		r.frames.sync[out.Plain] = f
+		if len(frames) >= maxFrames {
+			clear(frames)
+		}
+		f = encode()
+		frames[key] = f
 	}
 	return f
 }

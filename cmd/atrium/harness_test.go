@@ -188,9 +188,25 @@ func (s *testServer) url(path string) string { return "http://" + s.addr + path 
 // get returns the status and the body of a page.
 func (s *testServer) get(path string) (int, string) {
 	s.t.Helper()
+	return s.fetch(s.url(path))
+}
+
+// profile is get for a server that was started with ATRIUM_PPROF_ADDR.
+func (s *testServer) profile(path string) (int, string) {
+	s.t.Helper()
+	line, _ := s.log.wait(0, `"msg":"profiles"`)
+	var profiles struct{ URL string }
+	if err := json.Unmarshal([]byte(line), &profiles); err != nil {
+		s.t.Fatalf("%v in %s", err, line)
+	}
+	return s.fetch(profiles.URL + path)
+}
+
+func (s *testServer) fetch(url string) (int, string) {
+	s.t.Helper()
 	client := http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
-	resp, err := client.Get(s.url(path))
+	resp, err := client.Get(url)
 	if err != nil {
 		return 0, err.Error()
 	}

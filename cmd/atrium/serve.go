@@ -28,6 +28,7 @@ type serveCommand struct {
 	JWKSURL        string   `name:"jwks-url" help:"Keys of an identity provider; HS256 tokens are refused then." env:"ATRIUM_JWKS_URL"`
 	AllowedOrigins []string `help:"Browsers' origins, exact; default: the same host." env:"ATRIUM_ALLOWED_ORIGINS"`
 	QueryToken     bool     `help:"Accept ?token= on /ws." env:"ATRIUM_QUERY_TOKEN" default:"true" negatable:""`
+	PprofAddr      string   `help:"Listen address for Go's profiles, loopback only; default: none." env:"ATRIUM_PPROF_ADDR"`
 	LogLevel       string   `help:"debug, info, warn or error." env:"ATRIUM_LOG_LEVEL" default:"info" enum:"debug,info,warn,error"`
 }
 
@@ -52,6 +53,9 @@ func (c *serveCommand) Run() error {
 		return err
 	}
 	log.Info("listening", "addr", s.listener.Addr().String(), "version", version())
+	if s.profiler != nil {
+		log.Info("profiles", "url", fmt.Sprintf("http://%s/debug/pprof/", s.profiler.listener.Addr()))
+	}
 	if c.Dev {
 		fmt.Printf("Atrium is ready: open http://%s\n", s.listener.Addr())
 	}
@@ -69,6 +73,7 @@ type server struct {
 	verifier *auth.Verifier
 	mux      *mux.Mux
 	collab   *collab.Module
+	profiler *profiler // nil: not asked for
 	draining atomic.Bool
 }
 
@@ -121,7 +126,12 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	if s.listener, err = net.Listen("tcp", c.Addr); err != nil {
+	if c.PprofAddr != "" {
+		if s.profiler, err = newProfiler(c.PprofAddr); err != nil {
+			return nil, err
+		}
+	}
+	if s.listener, err = listen(ctx, c.Addr); err != nil {
 		return nil, fmt.Errorf("cannot listen on ATRIUM_ADDR %s: %w", c.Addr, err)
 	}
 	return s, nil
@@ -148,6 +158,9 @@ func (s *server) serve(ctx context.Context) error {
 
 // close releases what start has opened, as far as it got.
 func (s *server) close() error {
+	if s.profiler != nil {
+		s.profiler.close()
+	}
 	if s.verifier != nil {
 		s.verifier.Close()
 	}

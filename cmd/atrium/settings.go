@@ -92,6 +92,11 @@ func (c *serveCommand) check() error {
 	if c.Dev && c.JWKSURL != "" {
 		return errors.New("--dev signs its own tokens: unset ATRIUM_JWKS_URL")
 	}
+	if c.PprofAddr != "" {
+		if host, _, err := net.SplitHostPort(c.PprofAddr); err != nil || !loopbackHost(host) {
+			return fmt.Errorf("profiles show what is in memory and are served on loopback only: ATRIUM_PPROF_ADDR must be such as 127.0.0.1:6060, not %q", c.PprofAddr)
+		}
+	}
 	for _, origin := range c.AllowedOrigins {
 		if scheme, host, ok := strings.Cut(origin, "://"); !ok || scheme == "" || host == "" || strings.ContainsAny(host, "/*") {
 			return fmt.Errorf("ATRIUM_ALLOWED_ORIGINS: %q is not an origin such as https://app.example.com", origin)
