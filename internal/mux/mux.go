@@ -6,9 +6,8 @@
 // never waits for a peer to read, and it never forwards a message that it has
 // not understood.
 //
-// Locks: under Session.ticking and topics.mu, which are never held together, the
-// locks of outbox, gate and Stats may be taken, which are leaves. Mux.mu is held
-// alone.
+// Locks: under Session.ticking the locks of outbox, gate and Stats may be taken,
+// which are leaves. Mux.mu and topics.mu are held alone.
 package mux
 
 import (

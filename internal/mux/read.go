@@ -125,13 +125,19 @@ func (s *Session) closeAfter(err error) {
 	}
 }
 
-// readBuffers are shared by all sessions; one is in use only while a message
-// is being read and handled.
-var readBuffers = sync.Pool{New: func() any { return new([]byte) }}
+// reading is what a session needs while a message is read and handled. Between
+// messages it has none.
+type reading struct {
+	buf     []byte
+	message Message
+}
 
-func putReadBuffer(buf *[]byte) {
-	if cap(*buf) <= 1<<20 {
-		readBuffers.Put(buf)
+var readings = sync.Pool{New: func() any { return new(reading) }}
+
+func (r *reading) free() {
+	if cap(r.buf) <= 1<<20 {
+		r.message = Message{} // nothing is kept of it but the reply
+		readings.Put(r)
 	}
 }
 
@@ -143,16 +149,18 @@ var (
 
 // receive reads the message that has begun, and handles it.
 func (s *Session) receive(kind int, r io.Reader) error {
-	buf := readBuffers.Get().(*[]byte)
-	defer putReadBuffer(buf)
-	if err := s.readMessage(buf, kind, r, MaxFrame); err != nil {
+	reading := readings.Get().(*reading)
+	defer reading.free()
+	if err := s.readMessage(&reading.buf, kind, r, MaxFrame); err != nil {
 		return err
 	}
 	if s.stopped.Load() || s.isClosed() { // it was read ahead
 		return errClosed
 	}
 	s.mux.stats.messagesIn.Add(1)
-	s.dispatch(kind == websocket.TextMessage, *buf)
+	m := &reading.message
+	*m = Message{Session: s, codec: frameCodec(kind == websocket.TextMessage), data: reading.buf}
+	s.dispatch(m)
 	return nil
 }
 
@@ -196,18 +204,15 @@ func frameCodec(text bool) codec {
 }
 
 // dispatch hands one message to its route.
-func (s *Session) dispatch(text bool, data []byte) {
-	m := &s.message
-	*m = Message{Session: s, codec: frameCodec(text), data: data}
-	defer func() { *m = Message{} }() // nothing is kept of it but the reply
+func (s *Session) dispatch(m *Message) {
 	var route *Route
 	var badID bool
-	if m.codec == cborCodec && m.fields.scan(data) {
+	if m.codec == cborCodec && m.fields.scan(m.data) {
 		route = s.mux.routes[string(m.fields.get("type", majorText))]
 	} else {
 		m.fields.n = 0
 		var env envelope
-		err := m.codec.decode(data, &env)
+		err := m.codec.decode(m.data, &env)
 		if badID = errors.Is(err, errBadID); err != nil && !badID {
 			s.Refuse(CloseNotUnderstood, NewError(BadRequest, "not a message: neither CBOR map nor JSON object"))
 			return
@@ -233,7 +238,7 @@ func (s *Session) dispatch(text bool, data []byte) {
 	case route == nil:
 		m.Reply().Fail(NewError(BadRequest, "unknown message type"))
 		return
-	case len(data) > route.MaxBytes:
+	case len(m.data) > route.MaxBytes:
 		m.Reply().Fail(NewError(TooLarge, "message too large"))
 		return
 	}

@@ -29,7 +29,6 @@ type Session struct {
 	codec   codec           // set once, by the first frame
 	token   string          // owned by run, until the join
 	limits  limit.Session   // owned by run
-	message Message         // owned by run; the one that is being handled
 	joined  bool            // owned by run
 	stopped atomic.Bool     // nothing more is to be handled
 
