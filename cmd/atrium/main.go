@@ -12,6 +12,7 @@ import (
 type cli struct {
 	Serve serveCommand `cmd:"" help:"Serve clients."`
 	Token tokenCommand `cmd:"" help:"Print a token signed with the configured secret."`
+	Bench benchCommand `cmd:"" help:"Measure a server with many clients."`
 }
 
 func main() {

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"atrium/cmd/atrium/bench"
+)
+
+// benchCommand measures an atrium from outside.
+type benchCommand struct {
+	Docs  benchDocsCommand  `cmd:"" help:"One document with many readers, beside the floor and a rival."`
+	Floor benchFloorCommand `cmd:"" help:"The floor alone: a relay that only copies frames."`
+	Relay benchRelayCommand `cmd:"" hidden:"" help:"The floor's server."`
+}
+
+// serverFlags say which server is measured.
+type serverFlags struct {
+	URL   string `name:"url" help:"WebSocket address of a running server, such as ws://127.0.0.1:8080/ws; default: one of the bench's own."`
+	Token string `help:"Token for all sessions on that server."`
+	PID   int    `name:"pid" help:"Process of that server, for its CPU and memory."`
+}
+
+func (f serverFlags) server() bench.Server {
+	return bench.Server{URL: f.URL, Token: f.Token, PID: f.PID}
+}
+
+// loadFlags say what is done to a document.
+type loadFlags struct {
+	Observers int           `help:"Sessions that read." default:"1500"`
+	Writers   int           `help:"Sessions that type." default:"1"`
+	Rate      float64       `help:"Edits per second, of all writers together." default:"10"`
+	Preload   int           `help:"Changes that are in the document before." default:"1000"`
+	Duration  time.Duration `help:"How long is typed." default:"10s"`
+	Grace     time.Duration `help:"How long is waited for the last deliveries." default:"15s"`
+	Runs      int           `help:"Runs of each target; they take turns." default:"3"`
+	ReadOnly  bool          `help:"Observers may only read."`
+	Trace     string        `help:"Gzipped editing trace to type; default: one character after the other." type:"existingfile" placeholder:"FILE"`
+	JSON      bool          `name:"json" help:"Print JSON instead of a table."`
+}
+
+func (f loadFlags) options() (bench.DocsOptions, error) {
+	self, err := benchSelf()
+	return bench.DocsOptions{
+		Load: bench.Load{
+			Observers: f.Observers, Writers: f.Writers, Rate: f.Rate, Preload: f.Preload,
+			Duration: f.Duration, Grace: f.Grace, ReadOnly: f.ReadOnly, Trace: f.Trace,
+		},
+		Runs: max(f.Runs, 1), Self: self, Floor: true, Log: os.Stderr,
+	}, err
+}
+
+type benchDocsCommand struct {
+	serverFlags
+	loadFlags
+	NoFloor bool   `help:"Leave the floor out."`
+	Beside  string `help:"Measure another server too, started by this shell command; it listens on 127.0.0.1:$PORT." placeholder:"COMMAND"`
+}
+
+// Run measures and prints.
+func (c *benchDocsCommand) Run() error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	o.Server, o.Floor, o.Beside = c.server(), !c.NoFloor, c.Beside
+	return benchDocs(o, c.JSON)
+}
+
+type benchFloorCommand struct{ loadFlags }
+
+// Run measures and prints.
+func (c *benchFloorCommand) Run() error {
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
+	o.NoDocs = true
+	return benchDocs(o, c.JSON)
+}
+
+func benchDocs(o bench.DocsOptions, asJSON bool) error {
+	ctx, stop := interruptible()
+	defer stop()
+	report, err := bench.Docs(ctx, o)
+	if err != nil {
+		return err
+	}
+	return printReport(report, asJSON)
+}
+
+type benchRelayCommand struct{}
+
+// Run serves until SIGTERM or an interrupt.
+func (*benchRelayCommand) Run() error {
+	ctx, stop := interruptible()
+	defer stop()
+	return bench.Relay(ctx, slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+}
+
+func interruptible() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+}
+
+// benchSelf starts this program again with none of its settings. The tests' own
+// stays, which makes them behave as atrium.
+func benchSelf() (self bench.Self, err error) {
+	self.Path, err = os.Executable()
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "ATRIUM_") || strings.HasPrefix(v, "ATRIUM_TEST_IS_ATRIUM=") {
+			self.Env = append(self.Env, v)
+		}
+	}
+	return self, err
+}
+
+func printReport(report interface{ Print(io.Writer) error }, asJSON bool) error {
+	if !asJSON {
+		return report.Print(os.Stdout)
+	}
+	out := json.NewEncoder(os.Stdout)
+	out.SetIndent("", "  ")
+	return out.Encode(report)
+}
