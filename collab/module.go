@@ -151,6 +151,7 @@ func (m *Module) refreshed(s *mux.Session, before *auth.Identity) (reconnect boo
 		case has == had:
 		case has == auth.None:
 			delete(m.sessions[s], id)
+			st.top.Store(unsettled)
 			m.opts.Mux.Unsubscribe(s, r.topic)
 			m.opts.Mux.Unsubscribe(s, r.events)
 			r.mail.put(leaving{s})
@@ -174,6 +175,7 @@ func (m *Module) vacate(s *mux.Session, st *seat) {
 	defer m.mu.Unlock()
 	if id := st.room.documentID; m.sessions[s][id] == st && st.pending.Load() == 0 {
 		delete(m.sessions[s], id)
+		st.top.Store(unsettled)
 	}
 }
 

@@ -37,6 +37,26 @@ func (m *Module) seat(s *mux.Session, documentID []byte) *seat {
 	return m.sessions[s][string(documentID)]
 }
 
+// usual is the seat that a session's reader has used last. It may have been
+// given up since; then it is unsettled.
+type usual struct {
+	documentID string
+	seat       *seat
+}
+
+// usualSeat is seat, quicker for sessions that have one document open.
+func (m *Module) usualSeat(s *mux.Session, documentID []byte) *seat {
+	u, _ := s.Memo.(*usual)
+	if u != nil && u.documentID == string(documentID) && u.seat.top.Load() != unsettled {
+		return u.seat
+	}
+	st := m.seat(s, documentID)
+	if st != nil {
+		s.Memo = &usual{st.room.documentID, st}
+	}
+	return st
+}
+
 // answers reports whether a sync message only says that its sender has what it
 // was sent a moment ago. Of all messages these are the most: one for every
 // session and change. They end here.
@@ -49,7 +69,7 @@ func (m *Module) answers(msg *mux.Message) bool {
 	if !ok || len(heads) == 0 {
 		return false
 	}
-	st := m.seat(s, msg.Text("documentId"))
+	st := m.usualSeat(s, msg.Text("documentId"))
 	// While events are on their way, the room may be about to change its mind.
 	if st == nil || st.pending.Load() > 0 {
 		return false

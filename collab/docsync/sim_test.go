@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -21,14 +22,20 @@ var (
 // TestSimulatedNetwork lets reference clients edit through a Document while
 // connections break, clients come back with a sync state newer than their
 // document, sockets stall, commits fail, and the server comes back without its
-// newest changes. In the end all have the same heads, and nobody talks.
+// newest changes. In the end all have the same heads, and nobody talks. In every
+// other round the server drops answers that say nothing new.
 func TestSimulatedNetwork(t *testing.T) {
 	if *simSeed != 0 {
-		simulate(t, *simSeed)
+		t.Logf("%d answers dropped", simulate(t, *simSeed))
 		return
 	}
+	dropped := 0
 	for seed := uint64(1); seed <= uint64(*simRounds) && !t.Failed(); seed++ {
-		simulate(t, seed)
+		dropped += simulate(t, seed)
+	}
+	t.Logf("%d answers dropped in %d rounds", dropped, *simRounds)
+	if least := *simRounds * 2; dropped < least && !t.Failed() {
+		t.Errorf("%d answers dropped, want %d at least", dropped, least)
 	}
 }
 
@@ -38,7 +45,11 @@ type sim struct {
 	doc     *docsync.Document
 	disk    [][]byte // chunks that have been made durable
 	clients []*simClient
-	sent    int // messages of the server
+	sent    int       // messages of the server
+	mail    []simMail // that the server has not looked at
+	recent  []simHeads
+	drops   bool // the server drops answers
+	dropped int
 	logging bool
 	theft   bool // a client has edited as another one's actor
 }
@@ -50,6 +61,7 @@ type simClient struct {
 	seq   int
 	saved *refPeer // an older state of the document
 	peer  *docsync.Peer
+	top   int64    // of the newest heads that it told in answers that were dropped; math.MaxInt64: none may be
 	apart bool     // it has changes that are not accepted: a reader's, or of a stolen actor
 	reads bool     // it may only read
 	flags bool     // it knows the read-only flag
@@ -58,8 +70,21 @@ type simClient struct {
 	down  [][]byte
 }
 
-func simulate(t *testing.T, seed uint64) {
-	s := &sim{t: t, rng: rand.New(rand.NewPCG(seed, 1)), doc: &docsync.Document{}, logging: *simSeed != 0}
+// simMail is a message that has come.
+type simMail struct {
+	from    *simClient
+	peer    *docsync.Peer // of the connection that it came by
+	message docsync.Message
+}
+
+// simHeads are heads that the log had, and its newest change then.
+type simHeads struct {
+	heads []byte
+	top   int64
+}
+
+func simulate(t *testing.T, seed uint64) (dropped int) {
+	s := &sim{t: t, rng: rand.New(rand.NewPCG(seed, 1)), doc: &docsync.Document{}, logging: *simSeed != 0, drops: seed%2 == 0}
 	defer func() {
 		if t.Failed() {
 			t.Logf("again with -run TestSimulatedNetwork -seed %d", seed)
@@ -80,6 +105,7 @@ func simulate(t *testing.T, seed uint64) {
 		s.step()
 	}
 	s.settle()
+	return s.dropped
 }
 
 func (s *sim) pick() *simClient { return s.clients[s.rng.IntN(len(s.clients))] }
@@ -122,9 +148,13 @@ func (s *sim) step() {
 			s.theft, other.apart = true, true // whose changes come first is a matter of luck
 			s.edit(c)
 		}
-	case n < 98: // deletes and finds it again, in the same connection
+	case n < 98: // deletes and finds it again, in the same connection, empty or as it was once
 		s.logf("%s starts over", c.name)
-		c.refPeer, c.saved = newRefPeer(), nil
+		if c.saved != nil && s.rng.IntN(2) == 0 {
+			c.refPeer = c.saved.copy(nil)
+		} else {
+			c.refPeer, c.saved = newRefPeer(), nil
+		}
 		s.newActor(c)
 		s.clientSend(c)
 	default:
@@ -164,7 +194,7 @@ func (s *sim) reconnect(c *simClient, shared []change.Hash) {
 	c.up, c.down, c.busy = nil, nil, false
 	c.refSync = newRefSync(shared)
 	c.knowsFlags = c.flags
-	c.peer = docsync.NewPeer(c, c.reads)
+	c.peer, c.top = docsync.NewPeer(c, c.reads), math.MaxInt64
 	s.clientSend(c)
 }
 
@@ -173,15 +203,29 @@ func (s *sim) restartServer() {
 		s.disk = s.disk[:n-s.rng.IntN(min(n, 20))]
 	}
 	s.logf("server restarts with %d of its changes", len(s.disk))
-	s.doc = &docsync.Document{}
+	s.doc, s.mail, s.recent = &docsync.Document{}, nil, nil
 	for _, chunk := range s.disk {
 		if _, err := s.doc.Extend(bytes.Clone(chunk)); err != nil {
 			s.t.Fatal(err)
 		}
 	}
+	s.hasGrown()
 	for _, c := range s.clients {
 		s.connect(c)
 	}
+}
+
+// hasGrown remembers the log's heads, the newest 32.
+func (s *sim) hasGrown() {
+	s.recent = append(s.recent, simHeads{joined(s.doc.Heads()), int64(s.doc.Len() - 1)})
+	s.recent = s.recent[max(0, len(s.recent)-32):]
+}
+
+func joined(hashes []change.Hash) (all []byte) {
+	for _, h := range hashes {
+		all = append(all, h[:]...)
+	}
+	return all
 }
 
 func (s *sim) edit(c *simClient) {
@@ -214,16 +258,56 @@ func describe(m docsync.Message) string {
 }
 
 func (s *sim) deliverUp(c *simClient) {
+	s.arrive(c)
+	if s.rng.IntN(3) > 0 { // or else it is looked at with what comes after it
+		s.work()
+	}
+}
+
+// arrive takes in a message that has come, unless it may be dropped.
+func (s *sim) arrive(c *simClient) {
 	if len(c.up) == 0 {
 		return
 	}
 	data := c.up[0]
 	c.up = c.up[1:]
+	if s.drops && s.answers(c, data) {
+		s.logf("dropped an answer of %s", c.name)
+		s.dropped++
+		return
+	}
 	m, err := docsync.ParseMessage(bytes.Clone(data))
 	if err != nil {
 		s.t.Fatalf("message of a reference client: %v", err)
 	}
-	s.receive(c, m)
+	s.mail = append(s.mail, simMail{c, c.peer, m})
+}
+
+// answers reports whether a message says nothing but that its sender has what it
+// was sent a moment ago, as collab decides that.
+func (s *sim) answers(c *simClient, data []byte) bool {
+	heads, ok := docsync.ParseAnswer(data)
+	if !ok || len(heads) == 0 || slices.ContainsFunc(s.mail, func(m simMail) bool { return m.peer == c.peer }) {
+		return false
+	}
+	for _, known := range slices.Backward(s.recent) {
+		if bytes.Equal(known.heads, heads) {
+			if known.top < c.top {
+				return false
+			}
+			c.top = known.top
+			return true
+		}
+	}
+	return false
+}
+
+// work looks at what has come, and commits.
+func (s *sim) work() {
+	for _, m := range s.mail {
+		s.receive(m)
+	}
+	s.mail = nil
 	if len(s.doc.Staged()) > 0 && s.rng.IntN(10) == 0 {
 		s.logf("commit fails")
 		if s.rng.IntN(2) == 0 {
@@ -236,8 +320,13 @@ func (s *sim) deliverUp(c *simClient) {
 	s.commit()
 }
 
-func (s *sim) receive(c *simClient, m docsync.Message) {
-	refused, err := s.doc.Receive(c.peer, m)
+func (s *sim) receive(m simMail) {
+	c := m.from
+	if m.peer == c.peer && c.top != math.MaxInt64 {
+		c.peer.Told(int(c.top))
+		c.top = math.MaxInt64
+	}
+	refused, err := s.doc.Receive(m.peer, m.message)
 	if err != nil {
 		s.t.Fatalf("%s: %v", c.name, err)
 	}
@@ -257,6 +346,7 @@ func (s *sim) commit() {
 			s.disk = append(s.disk, bytes.Clone(x.Chunk))
 		}
 		s.doc.Commit()
+		s.hasGrown()
 	}
 	for _, c := range s.clients {
 		s.tell(c)
@@ -269,6 +359,7 @@ func (s *sim) tell(c *simClient) {
 	}
 	out, ok := s.doc.Next(c.peer)
 	if !ok {
+		s.settled(c)
 		return
 	}
 	data := s.doc.Append(nil, out)
@@ -281,6 +372,14 @@ func (s *sim) tell(c *simClient) {
 	c.down = append(c.down, data)
 	if again, ok := s.doc.Next(c.peer); ok {
 		s.t.Fatalf("%s: the same is due twice: %+v", c.name, again)
+	}
+	s.settled(c)
+}
+
+// settled lets a client's answers be dropped from now on, if they may be.
+func (s *sim) settled(c *simClient) {
+	if top, ok := c.peer.Settled(); ok && !c.peer.Waiting() && c.top == math.MaxInt64 {
+		c.top = int64(top)
 	}
 }
 
@@ -302,6 +401,7 @@ func (s *sim) settle() {
 	for _, c := range s.clients {
 		c.busy = false
 	}
+	s.work()
 	s.commit()
 	for round := 0; ; round++ {
 		if round > 300 {
@@ -311,15 +411,9 @@ func (s *sim) settle() {
 		for _, c := range s.clients {
 			for len(c.up)+len(c.down) > 0 {
 				quiet = false
-				if len(c.up) > 0 {
-					m, err := docsync.ParseMessage(c.up[0])
-					if err != nil {
-						s.t.Fatal(err)
-					}
-					c.up = c.up[1:]
-					s.receive(c, m)
-					s.commit()
-				}
+				s.arrive(c)
+				s.work()
+				s.commit()
 				s.deliverDown(c)
 				if s.sent > 100_000 {
 					s.t.Fatal("endless talk")

@@ -154,7 +154,7 @@ func (s *Session) receive(kind int, r io.Reader) error {
 	if err := s.readMessage(&reading.buf, kind, r, MaxFrame); err != nil {
 		return err
 	}
-	if s.stopped.Load() || s.isClosed() { // it was read ahead
+	if s.stopped.Load() { // it was read ahead
 		return errClosed
 	}
 	s.mux.stats.messagesIn.Add(1)
@@ -167,7 +167,7 @@ func (s *Session) receive(kind int, r io.Reader) error {
 // readMessage reads one message of at most limit bytes into buf, which grows
 // with what comes, never by what the peer claims.
 func (s *Session) readMessage(buf *[]byte, kind int, r io.Reader, limit int) error {
-	b := (*buf)[:0]
+	b, pieces := (*buf)[:0], 0
 	for {
 		if len(b) == cap(b) {
 			b = slices.Grow(b, 512)
@@ -185,7 +185,7 @@ func (s *Session) readMessage(buf *[]byte, kind int, r io.Reader, limit int) err
 		if err != nil {
 			return err
 		}
-		if n > 0 {
+		if pieces++; pieces%16 == 0 { // it takes long, but it comes
 			s.extendRead()
 		}
 	}

@@ -32,6 +32,10 @@ type Session struct {
 	joined  bool            // owned by run
 	stopped atomic.Bool     // nothing more is to be handled
 
+	// Memo is for handlers of messages: what one of them wants to find again at
+	// the session's next message. Owned by the read goroutine.
+	Memo any
+
 	identity  atomic.Pointer[auth.Identity]
 	dismissed bool // guarded by mux.topics.mu; it may hear nothing any more
 
@@ -79,12 +83,14 @@ func (s *Session) Send(f *Frame) {
 // any more, so that the sender needs no queue: it then sends what is newest.
 // drained must not block.
 func (s *Session) Offer(f *Frame, drained func()) bool {
-	if s.out.offer(f.bytes(s.codec), drained) {
+	if s.offer(f, drained) {
 		s.mux.stats.messagesOut.Add(1)
 		return true
 	}
 	return false
 }
+
+func (s *Session) offer(f *Frame, drained func()) bool { return s.out.offer(f.bytes(s.codec), drained) }
 
 func (s *Session) write(frame []byte) {
 	if !s.out.send(frame) {
@@ -107,6 +113,7 @@ func (s *Session) Close(code CloseCode, reason string) {
 
 func (s *Session) end(code CloseCode, frame []byte) {
 	s.closeOnce.Do(func() {
+		s.stopped.Store(true)
 		s.mux.stats.closed(code)
 		s.out.close(frame, code == CloseTooSlow)
 		close(s.closed)

@@ -18,8 +18,17 @@ type Delivery struct {
 func OfferAll(list []Delivery) {
 	spread(len(list), func(i int) {
 		d := &list[i]
-		d.Taken = d.Session.Offer(d.Frame, d.Drained)
+		d.Taken = d.Session.offer(d.Frame, d.Drained)
 	})
+	taken := 0
+	for i := range list {
+		if list[i].Taken {
+			taken++
+		}
+	}
+	if taken > 0 {
+		list[0].Session.mux.stats.messagesOut.Add(int64(taken))
+	}
 }
 
 // spreadFrom is how many writes, of some 10 µs each, are worth a goroutine.

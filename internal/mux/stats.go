@@ -7,8 +7,12 @@ import (
 
 // Stats counts what a Mux has done. Its methods are safe for concurrent use.
 type Stats struct {
+	messagesIn  atomic.Int64
+	_           [56]byte // a cache line of its own: all cores count these two
+	messagesOut atomic.Int64
+	_           [56]byte
+
 	sessions                atomic.Int64 // joined now
-	messagesIn, messagesOut atomic.Int64
 	slowed                  atomic.Int64 // messages after which reading paused
 	coalesced               atomic.Int64 // cursors dropped for newer ones
 	badOrigins              atomic.Int64
