@@ -92,6 +92,39 @@ func checkAnswer(t *testing.T, data []byte) {
 	}
 }
 
+// TestToldOfDroppedAnswers: a peer that has told, in answers that were dropped,
+// that it had more than it says now has lost it, and is sent it again.
+func TestToldOfDroppedAnswers(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		s := newInSync(t, 5, 1)
+		p := s.readers[0]
+		top, ok := p.Settled()
+		if !ok || top != 4 {
+			t.Fatalf("the reader is settled at %d, %t, want 4", top, ok)
+		}
+		var heads []change.Hash
+		for range 3 {
+			s.step()
+			s.commit(t)
+			if !s.tell(p) {
+				t.Fatal("the reader was told nothing")
+			}
+			heads = append(heads, s.doc.Heads()...)
+		}
+		if told {
+			p.Told(7)
+			p.Told(5) // an older one takes nothing back
+		}
+		back := docsync.Message{Heads: heads[1:2], Have: []docsync.Have{{LastSync: heads[1:2]}}}
+		if _, err := s.doc.Receive(p, back); err != nil {
+			t.Fatal(err)
+		}
+		if again := s.tell(p); again != told {
+			t.Errorf("it had told of the newest change: %t, and was sent that again: %t", told, again)
+		}
+	}
+}
+
 func FuzzParseAnswer(f *testing.F) {
 	h := change.Hash{1}
 	filter := docsync.NewBloom(2)
