@@ -12,10 +12,10 @@ type Stats struct {
 	messagesOut atomic.Int64
 	_           [56]byte
 
-	sessions                atomic.Int64 // joined now
-	slowed                  atomic.Int64 // messages after which reading paused
-	coalesced               atomic.Int64 // cursors dropped for newer ones
-	badOrigins              atomic.Int64
+	sessions   atomic.Int64 // joined now
+	slowed     atomic.Int64 // messages after which reading paused
+	coalesced  atomic.Int64 // cursors dropped for newer ones
+	badOrigins atomic.Int64
 
 	mu       sync.Mutex
 	refusals map[Code]int64      // guarded by mu
