@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -16,9 +17,11 @@ import (
 
 // benchCommand measures an atrium from outside.
 type benchCommand struct {
-	Docs  benchDocsCommand  `cmd:"" help:"One document with many readers, beside the floor and a rival."`
-	Floor benchFloorCommand `cmd:"" help:"The floor alone: a relay that only copies frames."`
-	Relay benchRelayCommand `cmd:"" hidden:"" help:"The floor's server."`
+	Docs    benchDocsCommand    `cmd:"" help:"One document with many readers, beside the floor and a rival."`
+	Floor   benchFloorCommand   `cmd:"" help:"The floor alone: a relay that only copies frames."`
+	Cursors benchCursorsCommand `cmd:"" help:"One document in which everybody moves a cursor."`
+	Idle    benchIdleCommand    `cmd:"" help:"Memory of sessions that do nothing."`
+	Relay   benchRelayCommand   `cmd:"" hidden:"" help:"The floor's server."`
 }
 
 // serverFlags say which server is measured.
@@ -90,10 +93,53 @@ func benchDocs(o bench.DocsOptions, asJSON bool) error {
 	ctx, stop := interruptible()
 	defer stop()
 	report, err := bench.Docs(ctx, o)
+	return printReport(report, err, asJSON)
+}
+
+type benchCursorsCommand struct {
+	serverFlags
+	Clients  int           `help:"Sessions that move and watch." default:"500"`
+	Rate     float64       `help:"Moves per second of each." default:"10"`
+	Duration time.Duration `help:"How long they move." default:"10s"`
+	Grace    time.Duration `help:"How long is waited for the last positions." default:"5s"`
+	Runs     int           `help:"Runs." default:"3"`
+	JSON     bool          `name:"json" help:"Print JSON instead of a table."`
+}
+
+// Run measures and prints.
+func (c *benchCursorsCommand) Run() error {
+	self, err := benchSelf()
 	if err != nil {
 		return err
 	}
-	return printReport(report, asJSON)
+	ctx, stop := interruptible()
+	defer stop()
+	report, err := bench.Cursors(ctx, bench.CursorsOptions{
+		Clients: c.Clients, Rate: c.Rate, Duration: c.Duration, Grace: c.Grace, Runs: max(c.Runs, 1),
+		Server: c.server(), Self: self, Log: os.Stderr,
+	})
+	return printReport(report, err, c.JSON)
+}
+
+type benchIdleCommand struct {
+	serverFlags
+	Sessions int           `help:"Sessions that join and do nothing." default:"10000"`
+	Settle   time.Duration `help:"How long after the joins the memory is looked at again." default:"10s"`
+	JSON     bool          `name:"json" help:"Print JSON instead of text."`
+}
+
+// Run measures and prints.
+func (c *benchIdleCommand) Run() error {
+	self, err := benchSelf()
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	report, err := bench.Idle(ctx, bench.IdleOptions{
+		Sessions: c.Sessions, Settle: c.Settle, Server: c.server(), Self: self, Log: os.Stderr,
+	})
+	return printReport(report, err, c.JSON)
 }
 
 type benchRelayCommand struct{}
@@ -121,11 +167,19 @@ func benchSelf() (self bench.Self, err error) {
 	return self, err
 }
 
-func printReport(report interface{ Print(io.Writer) error }, asJSON bool) error {
+// printReport prints what there is, and returns err: that a server ended badly
+// makes no figure wrong.
+func printReport[T any, P interface {
+	*T
+	Print(io.Writer) error
+}](report P, err error, asJSON bool) error {
+	if report == nil {
+		return err
+	}
 	if !asJSON {
-		return report.Print(os.Stdout)
+		return errors.Join(err, report.Print(os.Stdout))
 	}
 	out := json.NewEncoder(os.Stdout)
 	out.SetIndent("", "  ")
-	return out.Encode(report)
+	return errors.Join(err, out.Encode(report))
 }

@@ -1,13 +1,10 @@
 package bench
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"math/big"
 	"slices"
-
-	"atrium/collab/change"
 )
 
 // newDocumentID returns the id of a document that nobody knows yet: bs58check of
@@ -27,12 +24,4 @@ func newDocumentID() string {
 	}
 	slices.Reverse(text)
 	return string(text)
-}
-
-func contains(hashes []change.Hash, h change.Hash) bool { return slices.Contains(hashes, h) }
-
-// sorted sorts hashes as heads stand in messages.
-func sorted(hashes []change.Hash) []change.Hash {
-	slices.SortFunc(hashes, func(a, b change.Hash) int { return bytes.Compare(a[:], b[:]) })
-	return hashes
 }

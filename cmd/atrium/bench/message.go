@@ -50,6 +50,7 @@ func scan(msg []byte) (f fields, err error) {
 
 // CBOR's major types, as of RFC 8949.
 const (
+	cborUint  = 0
 	cborBytes = 2
 	cborText  = 3
 	cborArray = 4

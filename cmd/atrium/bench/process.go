@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,9 +27,11 @@ type Self struct {
 
 // process is a server that the bench has started, in a process group of its own.
 type process struct {
-	cmd    *exec.Cmd
-	output tail
-	read   sync.WaitGroup // of its output
+	cmd     *exec.Cmd
+	foreign bool // not this program
+	output  tail
+	ended   chan struct{} // closed when it has
+	err     error         // how it ended; good after ended
 }
 
 const (
@@ -39,7 +42,7 @@ const (
 // start starts this program with other arguments and settings (NAME=value), and
 // returns the address that it says it listens on.
 func (s Self) start(settings []string, args ...string) (*process, string, error) {
-	p := &process{cmd: exec.Command(s.Path, args...)}
+	p := &process{cmd: exec.Command(s.Path, args...), ended: make(chan struct{})}
 	p.cmd.Env = append(append([]string(nil), s.Env...), settings...)
 	p.cmd.SysProcAttr = ownGroup()
 	stderr, err := p.cmd.StderrPipe()
@@ -50,7 +53,11 @@ func (s Self) start(settings []string, args ...string) (*process, string, error)
 		return nil, "", fmt.Errorf("start %s: %w", args[0], err)
 	}
 	addr := make(chan string, 1)
-	p.read.Go(func() { p.listen(stderr, addr) })
+	go func() {
+		p.listen(stderr, addr) // before Wait, which closes the pipe
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
 	timeout := time.NewTimer(startTimeout)
 	defer timeout.Stop()
 	select {
@@ -88,20 +95,26 @@ func startShell(ctx context.Context, command string, env []string) (*process, st
 		return nil, "", err
 	}
 	_, port, _ := net.SplitHostPort(addr)
-	p := &process{cmd: exec.Command("sh", "-c", command)}
+	p := &process{cmd: exec.Command("sh", "-c", command), foreign: true, ended: make(chan struct{})}
 	p.cmd.Env = append(append([]string(nil), env...), "PORT="+port)
 	p.cmd.SysProcAttr = ownGroup()
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	if err := p.cmd.Start(); err != nil {
 		return nil, "", fmt.Errorf("start %q: %w", command, err)
 	}
-	for end := time.Now().Add(startTimeout); time.Now().Before(end); {
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
 		conn, err := net.DialTimeout("tcp", addr, time.Second)
 		if err == nil {
 			conn.Close()
 			return p, addr, nil
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if pause(ctx, 50*time.Millisecond) != nil || p.hasEnded() {
 			break
 		}
 	}
@@ -117,20 +130,30 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// stop ends the process and what it has started, and waits for that.
+// stop ends the process and what it has started, and waits for that. That it has
+// ended before is an error, and that one of Atrium's own ends badly.
 func (p *process) stop() error {
+	if p.hasEnded() {
+		return fmt.Errorf("it has ended before time: %w", cmp.Or(p.err, errors.New("exit status 0")))
+	}
 	group := p.cmd.Process.Pid
 	syscall.Kill(-group, syscall.SIGTERM)
 	kill := time.AfterFunc(stopTimeout, func() { syscall.Kill(-group, syscall.SIGKILL) })
 	defer kill.Stop()
-	p.read.Wait() // before Wait, which closes the pipe
-	err := p.cmd.Wait()
-	syscall.Kill(-group, syscall.SIGKILL) // what it has left behind
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() {
+	<-p.ended
+	if p.foreign {
 		return nil
 	}
-	return err
+	return p.err
+}
+
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // meter measures a process, or a whole group of them.

@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"bytes"
 	"crypto/rand"
+	"slices"
 
 	"atrium/collab/change"
 	ct "atrium/collab/change/changetest"
@@ -77,8 +79,8 @@ type script struct {
 	numbers map[change.Hash]int
 }
 
-// newScript types preload changes by one actor, at least one, and on top of them edits by so many
-// others, in turn.
+// newScript types preload changes by one actor, one at least, and on top of them
+// edits by so many others in turn.
 func newScript(preload, edits, writers int) *script {
 	s := &script{writers: writers}
 	t := newTypist()
@@ -128,10 +130,37 @@ func (f *frontier) add(c *typed) bool {
 	f.known[c.hash] = true
 	heads := make([]change.Hash, 0, len(f.heads)+1)
 	for _, h := range f.heads {
-		if !contains(c.deps, h) {
+		if !slices.Contains(c.deps, h) {
 			heads = append(heads, h)
 		}
 	}
-	f.heads = sorted(append(heads, c.hash))
+	f.heads = append(heads, c.hash)
+	slices.SortFunc(f.heads, func(a, b change.Hash) int { return bytes.Compare(a[:], b[:]) })
 	return true
+}
+
+// preloadHeads are the heads before the first edit.
+func (s *script) preloadHeads() []change.Hash {
+	return []change.Hash{s.preload[len(s.preload)-1].hash}
+}
+
+// appendPast appends the numbers of all changes up to heads, some perhaps more
+// than once. Heads that are none of the script's are passed over.
+func (s *script) appendPast(dst []int, heads []change.Hash) []int {
+	for _, h := range heads {
+		n, ok := s.numbers[h]
+		if !ok {
+			continue
+		}
+		for n >= len(s.preload) {
+			dst = append(dst, n)
+			if n -= s.writers; n < len(s.preload) { // it was that writer's first
+				n = len(s.preload) - 1
+			}
+		}
+		for ; n >= 0; n-- {
+			dst = append(dst, n)
+		}
+	}
+	return dst
 }

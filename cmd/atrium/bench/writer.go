@@ -163,7 +163,3 @@ func (r *docsRun) relayed() [][]byte {
 	}
 	return frames
 }
-
-func (s *script) preloadHeads() []change.Hash {
-	return []change.Hash{s.preload[len(s.preload)-1].hash}
-}
