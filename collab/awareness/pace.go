@@ -16,7 +16,7 @@ const (
 	MinTick = time.Second / 60
 	// MaxTick keeps cursors alive, however crowded it is.
 	MaxTick = 250 * time.Millisecond
-	share   = 4 // telling takes one part in so many
+	share   = 3 // telling takes one part in so many
 )
 
 // Tick is the time between two tellings.
