@@ -118,8 +118,8 @@ func parseHead(v any) (h change.Hash, ok bool) {
 	case string:
 		if len(v) == hex.EncodedLen(len(h)) {
 			b, _ = hex.DecodeString(v)
-		} else {
-			b, _ = parseBase58Check(v)
+		} else if payload, valid := parseBase58Check(v); valid {
+			b = payload
 		}
 	}
 	return h, copy(h[:], b) == len(b) && len(b) == len(h)
