@@ -17,8 +17,8 @@ func TestPaceFollowsTheCost(t *testing.T) {
 	}{
 		{"nothing", 0, awareness.MinTick},
 		{"little", time.Millisecond, awareness.MinTick},
-		{"a quarter of the time", 20 * time.Millisecond, 80 * time.Millisecond},
-		{"much", 50 * time.Millisecond, 200 * time.Millisecond},
+		{"a third of the time", 20 * time.Millisecond, 60 * time.Millisecond},
+		{"much", 50 * time.Millisecond, 150 * time.Millisecond},
 		{"very much", time.Second, awareness.MaxTick},
 		{"far too much", time.Hour, awareness.MaxTick},
 	}
