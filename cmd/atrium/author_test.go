@@ -18,15 +18,22 @@ import (
 func newDocument() string {
 	id := make([]byte, 16)
 	rand.Read(id)
-	id[0] |= 1 // no leading zero, which base58 writes apart
-	sum := sha256.Sum256(id)
+	return base58Check(id)
+}
+
+// base58Check is how automerge-repo writes bytes; zeros in front it writes apart.
+func base58Check(payload []byte) string {
+	sum := sha256.Sum256(payload)
 	sum = sha256.Sum256(sum[:])
-	n := new(big.Int).SetBytes(append(id, sum[:4]...))
+	n := new(big.Int).SetBytes(slices.Concat(payload, sum[:4]))
 	const digits = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 	var text []byte
 	for digit := new(big.Int); n.Sign() > 0; {
 		n.DivMod(n, big.NewInt(58), digit)
 		text = append(text, digits[digit.Int64()])
+	}
+	for i := 0; i < len(payload) && payload[i] == 0; i++ {
+		text = append(text, digits[0])
 	}
 	slices.Reverse(text)
 	return string(text)
