@@ -49,6 +49,7 @@ stress: tools bin/atrium-race
 	go test -race -timeout 60m ./cmd/atrium -kill-rounds $(or $(ROUNDS),50)
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),50) npx vitest run interop/kill.test.ts
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),200) npx vitest run interop/rounds.test.ts
+	go test ./cmd/atrium -run StalledReaders -v -stall 45s -stall-changes 10000
 
 # FUZZ says how long each target runs: a number of inputs with an x, or a time.
 fuzz:
@@ -65,6 +66,13 @@ bench: build
 	go test -run '^$$' -bench . $$(go list ./... | grep -v docsync)
 	go test -run '^$$' -bench . -benchtime 5x ./collab/docsync $(if $(TRACE),-args -edits $(abspath $(TRACE)))
 	$(if $(TRACE),cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium TRACE=$(abspath $(TRACE)) npm run --silent trace)
+	bin/atrium bench docs
+	bin/atrium bench docs --observers 500 --rate 5 --beside '$(JS_SERVER)'
+	bin/atrium bench docs --observers 100 --preload 20000 --rate 1 --duration 5s --beside '$(JS_SERVER)'
+	bin/atrium bench cursors
+	bin/atrium bench idle
+
+JS_SERVER = exec node web/bench/automerge-server.mjs
 
 # What the tests need besides Go: name of the command, then of the Debian package.
 TOOLS = gcc:gcc node:nodejs npm:npm chromium:chromium strace:strace sqlite3:sqlite3
