@@ -45,31 +45,36 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// firstError keeps the first error of many goroutines, and counts them.
-type firstError struct {
-	mu  sync.Mutex
-	err error // guarded by mu
-	n   int   // guarded by mu
+// failures counts the errors of many goroutines, and keeps the first. It is safe
+// for concurrent use.
+type failures struct {
+	any chan struct{} // closed at the first
+
+	mu    sync.Mutex
+	first error // guarded by mu
+	n     int   // guarded by mu
 }
 
-func (f *firstError) add(err error) {
+func newFailures() *failures { return &failures{any: make(chan struct{})} }
+
+func (f *failures) add(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.err == nil {
-		f.err = err
+	if f.n++; f.n == 1 {
+		f.first = err
+		close(f.any)
 	}
-	f.n++
 }
 
-func (f *firstError) get() (n int, err error) {
+func (f *failures) get() (n int, first error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.n, f.err
+	return f.n, f.first
 }
 
 // each calls f for 0 … n-1, some at a time, and returns the first error.
 func each(n int, f func(i int) error) error {
-	var failed firstError
+	failed := newFailures()
 	var wg sync.WaitGroup
 	places := make(chan struct{}, joinsAtOnce)
 	for i := range n {

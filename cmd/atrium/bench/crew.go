@@ -22,7 +22,7 @@ func (c *crew) add(member io.Closer) {
 
 // start lets a goroutine read a session until its connection ends. That it ends
 // before the crew is dismissed is a failure.
-func (c *crew) start(work func() error, failed *firstError) {
+func (c *crew) start(work func() error, failed *failures) {
 	c.at.Go(func() {
 		err := work()
 		c.mu.Lock()

@@ -43,7 +43,7 @@ func Cursors(ctx context.Context, o CursorsOptions) (_ *CursorsReport, err error
 		progress(o.Log, "run %d of %d", i+1, o.Runs)
 		r := &cursorsRun{
 			watching: watching{moves: o.moves(), began: time.Now(), clients: make(map[string]int)},
-			opts:     &o, target: t, documentID: newDocumentID(),
+			opts:     &o, target: t, documentID: newDocumentID(), failed: newFailures(),
 		}
 		result, err := r.measure(ctx)
 		if err != nil {
@@ -66,7 +66,7 @@ type cursorsRun struct {
 	documentID string
 
 	last   *countdown // last positions that viewers have not been shown
-	failed firstError // sessions that ended
+	failed *failures  // sessions that ended before time
 }
 
 func (r *cursorsRun) measure(ctx context.Context) (result CursorsRun, err error) {
@@ -82,7 +82,7 @@ func (r *cursorsRun) measure(ctx context.Context) (result CursorsRun, err error)
 	err = each(n, func(i int) (err error) {
 		if viewers[i], err = r.newViewer(ctx, i); err == nil {
 			crew.add(viewers[i])
-			crew.start(viewers[i].follow, &r.failed)
+			crew.start(viewers[i].follow, r.failed)
 		}
 		return err
 	})
@@ -109,7 +109,8 @@ func (r *cursorsRun) measure(ctx context.Context) (result CursorsRun, err error)
 		return err
 	})
 	if err != nil {
-		return result, fmt.Errorf("move a cursor: %w", err)
+		_, why := r.failed.get()
+		return result, fmt.Errorf("move a cursor: %w", errors.Join(err, why))
 	}
 	took := clock.now()
 	after, err := r.target.meter.cpu()

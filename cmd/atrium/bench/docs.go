@@ -104,7 +104,10 @@ func Docs(ctx context.Context, o DocsOptions) (_ *DocsReport, err error) {
 				return nil, err
 			}
 			progress(o.Log, "run %d of %d: %s", i+1, o.Runs, t.name)
-			r := &docsRun{load: &o.Load, target: t, hearing: hearing{script: s}, documentID: newDocumentID(), began: time.Now()}
+			r := &docsRun{
+				hearing: hearing{script: s}, load: &o.Load, target: t, documentID: newDocumentID(),
+				began: time.Now(), failed: newFailures(),
+			}
 			result, err := r.measure(ctx)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", t.name, err)
@@ -130,7 +133,7 @@ type docsRun struct {
 
 	opening    *countdown // observers that do not have the preload yet
 	deliveries *countdown // edits that observers have not got yet
-	failed     firstError // sessions that ended
+	failed     *failures  // sessions that ended before time
 }
 
 // now returns run time.
@@ -232,7 +235,7 @@ func (r *docsRun) writers(ctx context.Context, crew *crew) ([]*writer, error) {
 		if err != nil {
 			return nil, err
 		}
-		crew.start(w.follow, &r.failed)
+		crew.start(w.follow, r.failed)
 	}
 	return writers, nil
 }
@@ -246,7 +249,7 @@ func (r *docsRun) open(ctx context.Context, crew *crew, observers []*observer, r
 			work = o.follow
 			o.take(&heard{numbers: r.script.appendPast(nil, r.script.preloadHeads())}, 0)
 		}
-		crew.start(func() error { <-asked; return work() }, &r.failed)
+		crew.start(func() error { <-asked; return work() }, r.failed)
 	}
 	if r.target.relay {
 		close(asked)
@@ -258,9 +261,11 @@ func (r *docsRun) open(ctx context.Context, crew *crew, observers []*observer, r
 	defer timeout.Stop()
 	select {
 	case <-r.opening.zero:
-	case <-timeout.C:
+	case <-r.failed.any:
 		_, err := r.failed.get()
-		return errors.Join(fmt.Errorf("%d of %d observers have not got the document within %s", r.opening.left.Load(), len(observers), openTimeout), err)
+		return fmt.Errorf("open the document: %w", err)
+	case <-timeout.C:
+		return fmt.Errorf("%d of %d observers have not got the document within %s", r.opening.left.Load(), len(observers), openTimeout)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -293,7 +298,8 @@ func (r *docsRun) typing(ctx context.Context, writers []*writer, result *DocsRun
 		return err
 	}
 	if err := clock.run(ctx, len(r.script.edits), send); err != nil {
-		return fmt.Errorf("send an edit: %w", err)
+		_, why := r.failed.get()
+		return fmt.Errorf("send an edit: %w", errors.Join(err, why))
 	}
 	took := clock.now() + time.Duration(float64(time.Second)/r.load.Rate)
 	result.Rate = float64(len(r.script.edits)) / took.Seconds()

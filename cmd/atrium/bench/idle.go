@@ -59,7 +59,7 @@ func Idle(ctx context.Context, o IdleOptions) (_ *IdleReport, err error) {
 	}
 	var crew crew
 	defer crew.dismiss()
-	var failed firstError
+	failed := newFailures()
 	join := func(i int) error {
 		s, err := dial(ctx, t.url, from(i))
 		if err != nil {
@@ -80,7 +80,7 @@ func Idle(ctx context.Context, o IdleOptions) (_ *IdleReport, err error) {
 					return err
 				}
 			}
-		}, &failed)
+		}, failed)
 		return nil
 	}
 	progress(o.Log, "%d sessions to warm up, then %d", warmUp, o.Sessions)

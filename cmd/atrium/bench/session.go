@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha1"
@@ -182,14 +181,17 @@ func (s *session) nextOf(typ string) ([]byte, error) {
 
 // refusal returns what the server refuses by a message, if it does.
 func refusal(f fields, msg []byte) error {
-	if !bytes.Equal(f.typ, []byte("error")) {
-		return nil
+	switch string(f.typ) {
+	case "error":
+		var e struct{ Code, Message string }
+		if err := cbor.Unmarshal(msg, &e); err != nil {
+			return err
+		}
+		return fmt.Errorf("the server refuses: %s %s", e.Code, e.Message)
+	case "doc-unavailable":
+		return errors.New("the server says that the document is unavailable")
 	}
-	var e struct{ Code, Message string }
-	if err := cbor.Unmarshal(msg, &e); err != nil {
-		return err
-	}
-	return fmt.Errorf("the server refuses: %s %s", e.Code, e.Message)
+	return nil
 }
 
 // Close hangs up.
