@@ -76,23 +76,8 @@ func Docs(ctx context.Context, o DocsOptions) (_ *DocsReport, err error) {
 			return nil, err
 		}
 	}
-	var targets []*target
-	defer func() {
-		for _, t := range targets {
-			err = errors.Join(err, t.Close())
-		}
-	}()
-	start := func(wanted bool, start func() (*target, error)) {
-		if wanted && err == nil {
-			var t *target
-			if t, err = start(); err == nil {
-				targets = append(targets, t)
-			}
-		}
-	}
-	start(!o.NoDocs, func() (*target, error) { return atriumTarget(o.Self, o.Server) })
-	start(o.Floor, func() (*target, error) { return relayTarget(o.Self) })
-	start(o.Beside != "", func() (*target, error) { return rivalTarget(ctx, o.Self, o.Beside) })
+	targets, err := o.start(ctx)
+	defer func() { err = errors.Join(err, targets.Close()) }()
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +105,26 @@ func Docs(ctx context.Context, o DocsOptions) (_ *DocsReport, err error) {
 	}
 	report.sum()
 	return report, nil
+}
+
+// start starts what is to be measured. What it returns with an error is to be
+// closed too.
+func (o *DocsOptions) start(ctx context.Context) (all targets, err error) {
+	add := func(t *target, failed error) {
+		if err = failed; err == nil {
+			all = append(all, t)
+		}
+	}
+	if !o.NoDocs {
+		add(atriumTarget(o.Self, o.Server))
+	}
+	if o.Floor && err == nil {
+		add(relayTarget(o.Self))
+	}
+	if o.Beside != "" && err == nil {
+		add(rivalTarget(ctx, o.Self, o.Beside))
+	}
+	return all, err
 }
 
 // docsRun is one run on one target.

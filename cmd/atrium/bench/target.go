@@ -52,6 +52,17 @@ func (t *target) Close() error {
 	return err
 }
 
+// targets are measured beside each other.
+type targets []*target
+
+// Close closes them all.
+func (all targets) Close() (err error) {
+	for _, t := range all {
+		err = errors.Join(err, t.Close())
+	}
+	return err
+}
+
 // atriumTarget is the server given, or else an atrium of the bench's own.
 func atriumTarget(self Self, s Server) (*target, error) {
 	if s.URL != "" {
