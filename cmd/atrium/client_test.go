@@ -25,14 +25,14 @@ type client struct {
 	senderID string
 	json     bool
 	ws       *websocket.Conn
-	reading  sync.Mutex // held while the client is paused
-	paused   bool
 	asked    int // messages with an id
 
-	mu    sync.Mutex
-	inbox []frame       // guarded by mu
-	err   error         // why reading ended; guarded by mu
-	grown chan struct{} // closed when inbox or err changes; guarded by mu
+	mu      sync.Mutex
+	pauseAt string        // id of the answer after which to read nothing until resumed; guarded by mu
+	resumed chan struct{} // closed by resume; nil: not paused; guarded by mu
+	inbox   []frame       // guarded by mu
+	err     error         // why reading ended; guarded by mu
+	grown   chan struct{} // closed when inbox or err changes; guarded by mu
 }
 
 // frame is a received message.
@@ -43,8 +43,6 @@ type frame struct {
 
 func (c *client) read() {
 	for {
-		c.reading.Lock()   // held by somebody while reading pauses
-		c.reading.Unlock() //lint:ignore SA2001 there is nothing else to do under it
 		kind, raw, err := c.ws.ReadMessage()
 		f := frame{raw: raw}
 		if err == nil {
@@ -54,15 +52,22 @@ func (c *client) read() {
 				err = fmt.Errorf("%w in %.100x", err, raw)
 			}
 		}
+		var paused chan struct{}
 		c.mu.Lock()
 		if err == nil {
 			c.inbox = append(c.inbox, f)
+			if id, ok := f.msg["id"].(string); ok && id == c.pauseAt {
+				paused = c.resumed
+			}
 		} else {
 			c.err = err
 		}
 		close(c.grown)
 		c.grown = make(chan struct{})
 		c.mu.Unlock()
+		if paused != nil {
+			<-paused
+		}
 		if err != nil {
 			c.ws.Close() // as clients do
 			return
@@ -287,18 +292,23 @@ func (c *client) expectClose(code int) {
 	}
 }
 
-// pause makes the client read nothing until resume.
+// pause makes the client read nothing more until resume.
 func (c *client) pause() {
 	c.t.Helper()
-	c.reading.Lock()
-	c.paused = true
-	c.ping() // the answer is the last that it reads
+	id := c.id()
+	c.mu.Lock()
+	c.pauseAt, c.resumed = id, make(chan struct{})
+	c.mu.Unlock()
+	c.send(msg{"type": "ping", "id": id})
+	c.await("the last before a pause", func(m msg) bool { return m["id"] == id })
 }
 
 func (c *client) resume() {
-	if c.paused {
-		c.paused = false
-		c.reading.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.resumed != nil {
+		close(c.resumed)
+		c.resumed = nil
 	}
 }
 
