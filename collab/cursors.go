@@ -27,6 +27,19 @@ func (c *cursors) move(s *mux.Session, u *cursorUpdate) (wake bool) {
 	return wake
 }
 
+// enter makes what a session has moved before it was let in count from now on: by
+// then it may have been passed over. It reports whether that is to be told.
+func (c *cursors) enter(s *mux.Session) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, ok := c.set.Of(s)
+	if ok {
+		c.set.Move(s, at)
+		c.waiting = true
+	}
+	return ok
+}
+
 // leave takes a session's cursor away. It reports whether that is to be told.
 func (c *cursors) leave(s *mux.Session) bool {
 	c.mu.Lock()

@@ -115,6 +115,9 @@ func (r *room) enter(m *member) {
 	if r.users.Join(awareness.User{ID: id.UserID, Name: username(id), Avatar: id.Avatar}) {
 		r.publish("collab:user_joined", m)
 	}
+	if r.cursors.enter(m.session) {
+		r.tickAt = r.pace.Next(time.Now())
+	}
 }
 
 // exit ends what enter and collab:join_document began.

@@ -297,6 +297,40 @@ func TestNewcomerGetsAllCursors(t *testing.T) {
 	}
 }
 
+// TestFirstMoveIsNotLost of who joins and moves at once, while the document is
+// busy with a commit and about to tell of other cursors.
+func TestFirstMoveIsNotLost(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	doc := existingDocument(t, s)
+	watcher, busy := moverIn(t, s, doc, "watcher"), moverIn(t, s, doc, "busy")
+	author := dial(t, s, "author", docs("*", "write")).author(doc)
+	db := openDB(t, s)
+	exec := func(query string) {
+		t.Helper()
+		if _, err := db.Exec(query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for x := range 5 {
+		newcomer := connect(t, s, "newcomer", docs("*", "read"))
+		newcomer.join(docs("*", "read"))
+		id := newcomer.expect("peer").msg["sessionId"].(string)
+		newcomer.ping() // the user is stored
+		exec(`BEGIN IMMEDIATE`)
+		for i := range 3 { // the later ones are not told at once
+			busy.send(moveMsg(doc, msg{"x": i}))
+		}
+		author.send(editMsg(doc, author.next().Encode()))
+		author.ping()
+		newcomer.send(joinDocumentMsg(doc))
+		newcomer.send(moveMsg(doc, msg{"x": x}))
+		newcomer.ping()
+		exec(`ROLLBACK`)
+		watcher.sees(&mover{newcomer, doc, id}, msg{"x": float64(x)})
+	}
+}
+
 // TestCursorGoesWithItsSession, however that goes.
 func TestCursorGoesWithItsSession(t *testing.T) {
 	t.Parallel()
