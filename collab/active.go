@@ -168,12 +168,12 @@ func (m *Module) move(msg *mux.Message) (mux.Acknowledgement, error) {
 	}
 	s := msg.Session
 	st := m.seat(s, []byte(req.DocumentID))
-	if st == nil || !st.among.Load() && st.pending.Load() == 0 {
+	if st == nil || st.left || !st.among.Load() && st.pending.Load() == 0 {
 		return nil, mux.NewError(mux.Forbidden, msg.Type+": join the document first")
 	}
 	id := s.Identity()
 	if st.room.cursors.move(s, &cursorUpdate{
-		UserID: id.UserID, Username: username(id), SessionID: s.ID, position: req.position, session: s,
+		UserID: id.UserID, Username: id.Name, SessionID: s.ID, position: req.position, session: s,
 	}) {
 		st.room.mail.put(moved{})
 	}
@@ -203,14 +203,6 @@ var (
 	errNoAccess = mux.NewError(mux.Forbidden, "no access to this document")
 	errReadOnly = mux.NewError(mux.Forbidden, "this document may only be read")
 )
-
-// username is what others are shown of who has no name.
-func username(id *auth.Identity) string {
-	if id.Name == "" {
-		return id.UserID
-	}
-	return id.Name
-}
 
 func hexHeads(heads []change.Hash) []string {
 	list := make([]string, len(heads))

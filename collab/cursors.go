@@ -115,8 +115,7 @@ func (r *room) cursorFrame(seen uint64) (f cursorFrame) {
 	updates := r.cursors.set.Since(seen)
 	kept := updates[:0]
 	for _, u := range updates {
-		// One that came in while its session left, or was not let in, is nobody's.
-		if m := r.members[u.session]; u.session == nil || m != nil && m.among != "" {
+		if u.session == nil || r.isAmong(u.session) {
 			kept = append(kept, u)
 		}
 	}
@@ -128,6 +127,13 @@ func (r *room) cursorFrame(seen uint64) (f cursorFrame) {
 	}
 	f.frame = mux.NewFrame(&cursorUpdates{Type: "collab:cursor_update", DocumentID: r.documentID, Updates: kept})
 	return f
+}
+
+// isAmong reports whether a session counts among the users. The cursor of one
+// that does not, since it is still to be let in, is not told.
+func (r *room) isAmong(s *mux.Session) bool {
+	m := r.members[s]
+	return m != nil && m.among != ""
 }
 
 // forgetCursors drops those that have gone, once everybody has been told.
@@ -149,7 +155,7 @@ func (r *room) activeUsers() []activeUser {
 	r.cursors.mu.Unlock()
 	newest := make(map[string]position)
 	for _, u := range moved {
-		if _, known := newest[u.UserID]; !known && u.session != nil {
+		if _, known := newest[u.UserID]; !known && u.session != nil && r.isAmong(u.session) {
 			newest[u.UserID] = u.position
 		}
 	}

@@ -112,7 +112,7 @@ func (r *room) enter(m *member) {
 	id := m.identity
 	m.among = id.UserID
 	m.seat.among.Store(true)
-	if r.users.Join(awareness.User{ID: id.UserID, Name: username(id), Avatar: id.Avatar}) {
+	if r.users.Join(awareness.User{ID: id.UserID, Name: id.Name, Avatar: id.Avatar}) {
 		r.publish("collab:user_joined", m)
 	}
 	if r.cursors.enter(m.session) {
@@ -141,7 +141,7 @@ func (r *room) exit(m *member) {
 // publish tells the others that a member's user has come or gone.
 func (r *room) publish(event string, m *member) {
 	r.module.opts.Mux.Publish(r.events, &userMessage{
-		Type: event, DocumentID: r.documentID, UserID: m.among, Username: username(m.identity),
+		Type: event, DocumentID: r.documentID, UserID: m.among, Username: m.identity.Name,
 	}, m.session)
 }
 

@@ -107,6 +107,7 @@ func (m *Module) post(s *mux.Session, documentID string, e event) error {
 		st = newSeat(r)
 		m.sessions[s][documentID] = st
 	}
+	st.note(e)
 	st.pending.Add(1)
 	r.mail.put(posted{e, st})
 	m.mu.Unlock()
@@ -156,7 +157,7 @@ func (m *Module) refreshed(s *mux.Session, before *auth.Identity) (reconnect boo
 			m.opts.Mux.Unsubscribe(s, r.events)
 			r.mail.put(leaving{s})
 			lost = append(lost, id)
-		case has > had: // stock clients send again what they kept only on a new connection
+		case has > had && st.syncs: // stock clients send again what they kept only on a new connection
 			reconnect = true
 		default:
 			r.mail.put(regranted{s})

@@ -18,6 +18,8 @@ type seat struct {
 	pending atomic.Int32 // events on their way to the room
 	among   atomic.Bool  // the session is among the document's users
 	top     atomic.Int64 // of the newest heads that it told; see docsync.Peer.Settled
+	left    bool         // its reader has posted collab:leave_document last; owned by the reader
+	syncs   bool         // its reader has posted sync messages; owned by the reader
 }
 
 // unsettled is a top that no answer reaches.
@@ -27,6 +29,18 @@ func newSeat(r *room) *seat {
 	st := &seat{room: r}
 	st.top.Store(unsettled)
 	return st
+}
+
+// note keeps what the reader itself wants to know of what it posts.
+func (st *seat) note(e event) {
+	switch e.(type) {
+	case opened:
+		st.left = false
+	case closed:
+		st.left = true
+	case received:
+		st.syncs = true
+	}
 }
 
 // seat returns the session's place in a room, nil if it has none. It allocates

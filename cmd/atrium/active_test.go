@@ -377,3 +377,42 @@ func TestLeftSessionHearsNothing(t *testing.T) {
 		t.Errorf("after she had left she heard %v", heard)
 	}
 }
+
+// TestGrantRaisedOfAJoinedDocument: only who syncs has to come again.
+func TestGrantRaisedOfAJoinedDocument(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	doc := existingDocument(t, s)
+	alice := dial(t, s, "alice", docs("*", "read"))
+	if access := alice.enter(doc)["access"]; access != "read" {
+		t.Fatalf("access is %v, want read", access)
+	}
+	alice.refreshed(docs("*", "write"))
+	if access := alice.enter(doc)["access"]; access != "write" {
+		t.Errorf("access is %v, want write", access)
+	}
+	alice.author(doc).submit()
+}
+
+// TestMoveAfterLeave: a cursor that comes right behind the leave is nobody's.
+func TestMoveAfterLeave(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	doc := existingDocument(t, s)
+	alice := dial(t, s, "alice", docs("*", "read"))
+	bob := dial(t, s, "alice", docs("*", "read"), senderID("another"))
+	bob.enter(doc)
+	for range 20 {
+		alice.enter(doc)
+		alice.send(leaveDocumentMsg(doc))
+		move := moveMsg(doc, msg{"x": 1})
+		if answer := alice.ask(move); outcome(answer) != "forbidden" {
+			t.Fatalf("got %v, want forbidden", answer)
+		}
+	}
+	for _, u := range bob.enter(doc)["users"].([]any) {
+		if user := u.(map[string]any); user["x"] != nil {
+			t.Errorf("%v has a cursor, and no session that is there", user)
+		}
+	}
+}

@@ -74,7 +74,7 @@ func TestStartUpMistakes(t *testing.T) {
 		{"a file that is no database", with("ATRIUM_DATA_DIR=" + damaged), []string{"atrium.db"}},
 		{"profiles for everybody", with("--pprof-addr", "0.0.0.0:0"), []string{"ATRIUM_PPROF_ADDR", "loopback", "0.0.0.0:0"}},
 		{"profiles on a port alone", with("ATRIUM_PPROF_ADDR=:6060"), []string{"ATRIUM_PPROF_ADDR", "loopback"}},
-		{"profiles on a port in use", with("ATRIUM_PPROF_ADDR=127.0.0.1"+port), []string{"ATRIUM_PPROF_ADDR", port}},
+		{"profiles on a port in use", with("ATRIUM_PPROF_ADDR=127.0.0.1" + port), []string{"ATRIUM_PPROF_ADDR", port}},
 		{"an address without port", with("--addr", "127.0.0.1"), []string{"127.0.0.1", "host:port"}},
 		{"an address with a bad port", with("--addr", "127.0.0.1:http-ish"), []string{"127.0.0.1:http-ish"}},
 		{"an address that is not ours", with("--addr", "192.0.2.1:0"), []string{"192.0.2.1"}},
