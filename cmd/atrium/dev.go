@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"mime"
 	"net"
 	"net/http"
@@ -26,6 +27,19 @@ func (d dev) routes(routes *http.ServeMux) {
 		status(w, http.StatusOK, "ok")
 	})
 	routes.HandleFunc("POST /dev/token", d.token)
+}
+
+// welcome says how to begin.
+func (c *serveCommand) welcome(addr net.Addr) error {
+	key, err := devAPIKey(c.DataDir)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("Atrium is ready: open http://%s\n\n", addr)
+	fmt.Printf("Push to somebody who has signed in as Alice:\n\n")
+	fmt.Printf("  curl -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \\\n", key)
+	fmt.Printf("    -d '{\"kind\":\"hello\",\"title\":\"Hello from the shell\"}' http://%s/api/v1/users/alice/notifications\n\n", addr)
+	return nil
 }
 
 func (d dev) token(w http.ResponseWriter, r *http.Request) {

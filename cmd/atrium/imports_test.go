@@ -25,6 +25,7 @@ var allowedImports = map[string][]string{
 	"collab/docsync":           {"collab/change"},
 	"presence":                 {"internal/auth", "internal/db", "internal/mux"},
 
+	"internal/api":   {"internal/auth", "internal/db", "internal/mux"},
 	"internal/auth":  {},
 	"internal/db":    {"migrations"},
 	"internal/limit": {},

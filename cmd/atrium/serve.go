@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"atrium/collab"
+	"atrium/internal/api"
 	"atrium/internal/auth"
 	"atrium/internal/db"
 	"atrium/internal/mux"
@@ -27,6 +28,7 @@ type serveCommand struct {
 	Addr           string   `help:"Listen address." env:"ATRIUM_ADDR" default:"127.0.0.1:8080"`
 	JWKSURL        string   `name:"jwks-url" help:"Keys of an identity provider; HS256 tokens are refused then." env:"ATRIUM_JWKS_URL"`
 	AllowedOrigins []string `help:"Browsers' origins, exact; default: the same host." env:"ATRIUM_ALLOWED_ORIGINS"`
+	APIKeys        []string `name:"api-keys" help:"Keys for backends, with commas between them." env:"ATRIUM_API_KEYS"`
 	QueryToken     bool     `help:"Accept ?token= on /ws." env:"ATRIUM_QUERY_TOKEN" default:"true" negatable:""`
 	PprofAddr      string   `help:"Listen address for Go's profiles, loopback only; default: none." env:"ATRIUM_PPROF_ADDR"`
 	LogLevel       string   `help:"debug, info, warn or error." env:"ATRIUM_LOG_LEVEL" default:"info" enum:"debug,info,warn,error"`
@@ -65,7 +67,9 @@ func (c *serveCommand) Run() error {
 		log.Info("profiles", "url", fmt.Sprintf("http://%s/debug/pprof/", s.profiler.listener.Addr()))
 	}
 	if c.Dev {
-		fmt.Printf("Atrium is ready: open http://%s\n", s.listener.Addr())
+		if err := c.welcome(s.listener.Addr()); err != nil {
+			return err
+		}
 	}
 	err = s.serve(ctx)
 	stop() // a second signal ends the program at once
@@ -81,6 +85,7 @@ type server struct {
 	verifier *auth.Verifier
 	mux      *mux.Mux
 	collab   *collab.Module
+	api      *api.API
 	profiler *profiler // nil: not asked for
 	draining atomic.Bool
 }
@@ -117,8 +122,17 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	presence.New(presence.Options{DB: s.db, Mux: s.mux, Logger: log})
 	s.collab = collab.New(collab.Options{DB: s.db, Mux: s.mux, SenderID: identity.SenderID, Logger: log})
 
+	keys, err := c.apiKeys()
+	if err != nil {
+		return nil, err
+	}
+	s.api = api.New(api.Options{
+		DB: s.db, Verify: s.verifier.Verify, Keys: keys, Version: version(), AllowsOrigin: s.mux.AllowsOrigin, Logger: log,
+	})
+
 	routes := http.NewServeMux()
 	routes.Handle("GET /ws", s.mux)
+	s.api.Routes(routes)
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { status(w, http.StatusOK, "ok") })
 	routes.HandleFunc("GET /readyz", s.ready)
 	routes.Handle("/", web.Handler())

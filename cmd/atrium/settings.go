@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"atrium/internal/auth"
@@ -37,25 +38,46 @@ func (k *keySettings) secret() ([]byte, error) {
 	return nil, nil
 }
 
-const minSecret = 32
+const (
+	minSecret = 32
+	minAPIKey = 16
+)
 
 // devSecret reads the development secret, made on first use.
-func devSecret(dir string) ([]byte, error) {
-	path := filepath.Join(dir, "dev-secret")
-	secret, err := os.ReadFile(path)
+func devSecret(dir string) ([]byte, error) { return madeOnce(dir, "dev-secret") }
+
+// devAPIKey reads the development API key, made on first use.
+func devAPIKey(dir string) (string, error) {
+	key, err := madeOnce(dir, "dev-api-key")
+	return string(key), err
+}
+
+// madeOnce reads a random text that is kept in the data directory.
+func madeOnce(dir, name string) ([]byte, error) {
+	path := filepath.Join(dir, name)
+	text, err := os.ReadFile(path)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return secret, err
+		return text, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
 	random := make([]byte, minSecret)
 	rand.Read(random)
-	secret = []byte(hex.EncodeToString(random))
-	if err := os.WriteFile(path, secret, 0o600); err != nil {
-		return nil, fmt.Errorf("keep the development secret: %w", err)
+	text = []byte(hex.EncodeToString(random))
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return nil, fmt.Errorf("keep %s: %w", name, err)
 	}
-	return secret, nil
+	return text, nil
+}
+
+// apiKeys are those of backends, in development one of its own besides.
+func (c *serveCommand) apiKeys() ([]string, error) {
+	if !c.Dev {
+		return c.APIKeys, nil
+	}
+	own, err := devAPIKey(c.DataDir)
+	return append(slices.Clone(c.APIKeys), own), err
 }
 
 // authOptions say what tokens serve accepts.
@@ -95,6 +117,11 @@ func (c *serveCommand) check() error {
 	if c.PprofAddr != "" {
 		if host, _, err := net.SplitHostPort(c.PprofAddr); err != nil || !loopbackHost(host) {
 			return fmt.Errorf("profiles show what is in memory and are served on loopback only: ATRIUM_PPROF_ADDR must be such as 127.0.0.1:6060, not %q", c.PprofAddr)
+		}
+	}
+	for _, key := range c.APIKeys {
+		if len(key) < minAPIKey {
+			return fmt.Errorf("ATRIUM_API_KEYS has a key of %d bytes: each must have %d at least", len(key), minAPIKey)
 		}
 	}
 	for _, origin := range c.AllowedOrigins {

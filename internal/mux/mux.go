@@ -14,6 +14,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,6 +78,7 @@ type Mux struct {
 	mu       sync.Mutex
 	conns    map[*Session]struct{}   // guarded by mu; joined or not; each has its read goroutine
 	joined   map[sessionKey]*Session // guarded by mu
+	users    map[string][]*Session   // the same by user id; lists are replaced, never altered; guarded by mu
 	draining bool                    // guarded by mu; no session may begin
 	closed   bool                    // guarded by mu; no connection may begin
 	gone     sync.Cond               // of mu; a connection has ended
@@ -104,6 +106,7 @@ func New(o Options) *Mux {
 		routes: make(map[string]*Route),
 		conns:  make(map[*Session]struct{}),
 		joined: make(map[sessionKey]*Session),
+		users:  make(map[string][]*Session),
 		topics: topics{byName: make(map[string]*topic), of: make(map[*Session]map[string]struct{})},
 	}
 	m.gone.L = &m.mu
@@ -141,7 +144,7 @@ func (m *Mux) Use(h Hooks) { m.hooks = append(m.hooks, h) }
 // Refusals are told inside the socket, since an HTTP error at the upgrade ends
 // stock Node clients; only a bad browser origin gets 403.
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !m.originAllowed(r) {
+	if !m.AllowsOrigin(r) {
 		m.stats.badOrigins.Add(1)
 		http.Error(w, "origin not allowed", http.StatusForbidden)
 		return
@@ -181,6 +184,7 @@ func (m *Mux) admit(s *Session) bool {
 	}
 	old := m.joined[key]
 	m.joined[key] = s
+	m.users[key.userID] = append(slices.Clip(m.users[key.userID]), s)
 	m.mu.Unlock()
 	m.stats.sessions.Add(1)
 	if old != nil {
@@ -198,6 +202,27 @@ func (m *Mux) dismiss(s *Session) {
 	defer m.mu.Unlock()
 	if m.joined[key] == s {
 		delete(m.joined, key)
+	}
+	rest := slices.DeleteFunc(slices.Clone(m.users[key.userID]), func(x *Session) bool { return x == s })
+	if m.users[key.userID] = rest; len(rest) == 0 {
+		delete(m.users, key.userID)
+	}
+}
+
+// SessionsOf returns the sessions of a user. The caller must not alter them.
+func (m *Mux) SessionsOf(userID string) []*Session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.users[userID]
+}
+
+// PublishUser sends a message to all sessions of a user but one, which may be nil.
+func (m *Mux) PublishUser(userID string, message any, except *Session) {
+	f := NewFrame(message)
+	for _, s := range m.SessionsOf(userID) {
+		if s != except {
+			s.Send(f)
+		}
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// originAllowed reports whether a browser may connect from where it says it
+// AllowsOrigin reports whether a browser may connect from where it says it
 // is. What sends no Origin is no browser, and has nothing to be protected from.
-func (m *Mux) originAllowed(r *http.Request) bool {
+func (m *Mux) AllowsOrigin(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
 		return true

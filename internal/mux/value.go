@@ -18,6 +18,14 @@ type Value struct {
 	codec codec  // of raw
 }
 
+// ValueOf makes a value of JSON. It takes data over.
+func ValueOf(data json.RawMessage) (Value, error) {
+	if !json.Valid(data) {
+		return Value{}, errNotPlain
+	}
+	return Value{data, jsonCodec}, nil
+}
+
 // Len is the value's length in bytes, as it came.
 func (v Value) Len() int { return len(v.raw) }
 
