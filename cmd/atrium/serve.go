@@ -85,6 +85,7 @@ type server struct {
 	verifier *auth.Verifier
 	mux      *mux.Mux
 	collab   *collab.Module
+	presence *presence.Module
 	api      *api.API
 	profiler *profiler // nil: not asked for
 	draining atomic.Bool
@@ -115,11 +116,13 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	}
 	s.mux = mux.New(mux.Options{
 		SenderID: identity.SenderID, StorageID: identity.StorageID, Version: version(),
-		Verify:         s.verifier.Verify,
+		Verify:         s.verify,
 		AllowedOrigins: c.AllowedOrigins, LoopbackOrigins: c.Dev, RefuseQuery: !c.QueryToken,
 		Logger: log,
 	})
-	presence.New(presence.Options{DB: s.db, Mux: s.mux, Logger: log})
+	if s.presence, err = presence.New(ctx, presence.Options{DB: s.db, Mux: s.mux, Logger: log}); err != nil {
+		return nil, err
+	}
 	s.collab = collab.New(collab.Options{DB: s.db, Mux: s.mux, SenderID: identity.SenderID, Logger: log})
 
 	keys, err := c.apiKeys()
@@ -127,11 +130,12 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 		return nil, err
 	}
 	s.api = api.New(api.Options{
-		DB: s.db, Verify: s.verifier.Verify, Keys: keys, Version: version(), AllowsOrigin: s.mux.AllowsOrigin, Logger: log,
+		DB: s.db, Verify: s.verify, Keys: keys, Version: version(), AllowsOrigin: s.mux.AllowsOrigin, Logger: log,
 	})
 
 	routes := http.NewServeMux()
 	routes.Handle("GET /ws", s.mux)
+	s.presence.Routes(s.api)
 	s.api.Routes(routes)
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { status(w, http.StatusOK, "ok") })
 	routes.HandleFunc("GET /readyz", s.ready)
@@ -178,10 +182,22 @@ func (s *server) serve(ctx context.Context) error {
 	return errors.Join(err, s.http.Shutdown(ctx), s.close())
 }
 
+// verify checks a token, and whether it has been revoked.
+func (s *server) verify(token string) (*auth.Identity, error) {
+	id, err := s.verifier.Verify(token)
+	if err == nil && s.presence.Revoked(id) {
+		return nil, fmt.Errorf("%w: revoked", auth.ErrInvalid)
+	}
+	return id, err
+}
+
 // close releases what start has opened, as far as it got.
 func (s *server) close() error {
 	if s.profiler != nil {
 		s.profiler.close()
+	}
+	if s.presence != nil {
+		s.presence.Close()
 	}
 	if s.verifier != nil {
 		s.verifier.Close()

@@ -115,8 +115,10 @@ func (s *Session) closeAfter(err error) {
 	case s.out.hasStalled():
 		s.Close(CloseTooSlow, "too slow")
 	case errors.As(err, &bye) && bye.Code == websocket.CloseNoStatusReceived:
+		s.goodbye = true
 		s.end(CloseNormal, emptyCloseFrame)
 	case errors.As(err, &bye) && bye.Code != websocket.CloseAbnormalClosure:
+		s.goodbye = true
 		s.end(CloseNormal, closeFrame(CloseCode(bye.Code), ""))
 	case errors.As(err, &timeout) && timeout.Timeout():
 		s.Close(CloseTooSlow, "nothing heard for too long")

@@ -17,8 +17,9 @@ import (
 // Session is one connection: from its join on, one user's client. Its exported
 // methods are safe for concurrent use.
 type Session struct {
-	ID       string // set once
-	SenderID string // set once, at join
+	ID       string    // set once
+	SenderID string    // set once, at join
+	Since    time.Time // when it connected; set once
 
 	mux     *Mux            // set once
 	conn    net.Conn        // set once
@@ -30,6 +31,7 @@ type Session struct {
 	token   string          // owned by run, until the join
 	limits  limit.Session   // owned by run
 	joined  bool            // owned by run
+	goodbye bool            // the peer has closed the connection as one should; owned by run
 	stopped atomic.Bool     // nothing more is to be handled
 
 	// Memo is for handlers of messages: what one of them wants to find again at
@@ -50,7 +52,7 @@ type Session struct {
 
 func newSession(m *Mux, ws *websocket.Conn, in *readSide, token string) *Session {
 	s := &Session{
-		ID: uuid.Must(uuid.NewV7()).String(), mux: m, conn: in.Conn, ws: ws, in: in, token: token,
+		ID: uuid.Must(uuid.NewV7()).String(), Since: time.Now(), mux: m, conn: in.Conn, ws: ws, in: in, token: token,
 		gate:   gate{conn: in.Conn},
 		out:    newOutbox(in.Conn, m.opts.QueueBytes, m.opts.Silence),
 		limits: limit.NewSession(m.opts.Limits),
@@ -71,6 +73,10 @@ func newSession(m *Mux, ws *websocket.Conn, in *readSide, token string) *Session
 func (s *Session) Identity() *auth.Identity { return s.identity.Load() }
 
 func (s *Session) key() sessionKey { return sessionKey{s.Identity().UserID, s.SenderID} }
+
+// SaidGoodbye reports, to Hooks.Left, whether the client closed the session of
+// its own will: it will not be back in a moment.
+func (s *Session) SaidGoodbye() bool { return s.goodbye }
 
 // Send queues a frame. A session whose queue overflows is closed as too slow.
 func (s *Session) Send(f *Frame) {
