@@ -108,7 +108,7 @@ func TestBenchBeside(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat("../../web/node_modules/@automerge/automerge-repo-storage-nodefs"); err != nil {
-		t.Skip("the packages of web are missing: make page brings them")
+		t.Fatal("the packages of web are missing: make page brings them")
 	}
 	checkDocs(t, benched[bench.DocsReport](t, append(smallLoad, "--grace", "30s", "--no-floor", "--beside", "node "+server)...), "atrium", "rival")
 }
