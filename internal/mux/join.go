@@ -85,13 +85,13 @@ func (s *Session) join() bool {
 	}
 	s.joined = true
 	s.mux.log.Debug("session joined", "session", s.ID, "user", identity.UserID)
-	s.greet(req.ID)
-	s.startTicking()
 	for _, h := range s.mux.hooks {
 		if h.Joined != nil {
 			h.Joined(s)
 		}
 	}
+	s.mux.welcome(s, req.ID)
+	s.startTicking()
 	return true
 }
 

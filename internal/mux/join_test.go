@@ -228,8 +228,7 @@ func TestCloseFromAnywhere(t *testing.T) {
 	})
 	c := s.connect()
 	c.send(msg{"type": "join", "token": "alice", "senderId": "early"})
-	c.next()
-	c.expectClose(mux.CloseForbidden)
+	c.expectClose(mux.CloseForbidden) // it has not even been welcomed
 	c = dial(s, "alice")
 	c.send(msg{"type": "publish", "id": 1})
 	c.expectClose(mux.CloseForbidden)

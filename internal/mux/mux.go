@@ -7,7 +7,7 @@
 // not understood.
 //
 // Locks: under Session.ticking the locks of outbox, gate and Stats may be taken,
-// which are leaves. Mux.mu and topics.mu are held alone.
+// which are leaves; under Mux.mu those of outbox and Stats. topics.mu is held alone.
 package mux
 
 import (
@@ -58,6 +58,7 @@ type Options struct {
 // Hooks tell a module what becomes of sessions. They are called from a
 // session's read goroutine, Joined first and Left last. Nil ones are skipped.
 type Hooks struct {
+	// Joined comes before the client is told so: nothing may be sent to it yet.
 	Joined func(*Session)
 	// Refreshed follows a new token. It reports whether the session can go on
 	// only with a new connection.
@@ -184,7 +185,6 @@ func (m *Mux) admit(s *Session) bool {
 	}
 	old := m.joined[key]
 	m.joined[key] = s
-	m.users[key.userID] = append(slices.Clip(m.users[key.userID]), s)
 	m.mu.Unlock()
 	m.stats.sessions.Add(1)
 	if old != nil {
@@ -192,6 +192,16 @@ func (m *Mux) admit(s *Session) bool {
 		<-old.left
 	}
 	return true
+}
+
+// welcome tells a session that it has joined: the first message that it gets,
+// before all that is published to its user from now on.
+func (m *Mux) welcome(s *Session, id ID) {
+	userID := s.Identity().UserID
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.users[userID] = append(slices.Clip(m.users[userID]), s)
+	s.greet(id)
 }
 
 // dismiss is the end of a session that modules have seen leave.

@@ -39,6 +39,8 @@ var valueDec = must(cbor.DecOptions{
 	DefaultMapType:   reflect.TypeFor[map[string]any](),
 }.DecMode())
 
+var valueEnc = must(cbor.EncOptions{Sort: cbor.SortBytewiseLexical}.EncMode())
+
 // UnmarshalCBOR, UnmarshalJSON, MarshalCBOR and MarshalJSON are the codecs' hooks.
 func (v *Value) UnmarshalCBOR(data []byte) error {
 	var x any
@@ -72,7 +74,7 @@ func (v Value) MarshalCBOR() ([]byte, error) {
 	if err := json.Unmarshal(v.raw, &x); err != nil {
 		return nil, err
 	}
-	return cbor.Marshal(numbers(x))
+	return valueEnc.Marshal(numbers(x))
 }
 
 func (v Value) MarshalJSON() ([]byte, error) {
