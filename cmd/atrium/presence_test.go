@@ -192,7 +192,7 @@ func TestDisconnectAndRevoke(t *testing.T) {
 		s.stop() // it is remembered
 		s.start()
 	}
-	dial(t, s, "bob").ping() // others are not meant
+	dial(t, s, "bob").ping()                                  // others are not meant
 	next := time.Now().Add(time.Second).Truncate(time.Second) // tokens tell seconds
 	time.Sleep(time.Until(next))
 	dial(t, s, "alice", withToken(token(t, "alice"))).ping()

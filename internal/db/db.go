@@ -121,6 +121,9 @@ func (db *DB) Commits() (commits, writes int64) {
 	return db.writer.commits.Load(), db.writer.writes.Load()
 }
 
+// Latencies returns how long commits took.
+func (db *DB) Latencies() LatencyCounts { return db.writer.latencies.Counts() }
+
 // Close waits for the writes under way and closes the file.
 func (db *DB) Close() error {
 	var errs []error

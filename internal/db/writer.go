@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 )
 
 // ErrClosed is what Write returns once Close has been called.
@@ -31,6 +32,7 @@ type writer struct {
 	done  chan struct{}   // closed when run has returned
 
 	commits, writes atomic.Int64
+	latencies       Latencies
 }
 
 type write struct {
@@ -112,7 +114,9 @@ func (w *writer) run() {
 				break gather
 			}
 		}
+		began := time.Now()
 		w.commit(group)
+		w.latencies.observe(time.Since(began))
 		w.commits.Add(1)
 		w.writes.Add(int64(len(group)))
 		for _, req := range group {

@@ -22,8 +22,12 @@ const (
 	Sync                   // sync messages: never refused, reading waits
 	Ephemeral              // stock ephemeral messages: never refused, reading waits
 
-	classes // how many there are
+	NumClasses // how many there are
 )
+
+func (c Class) String() string {
+	return [NumClasses]string{"control", "join", "cursor", "sync", "ephemeral"}[c]
+}
 
 // Limit is one bucket's size. A Rate of 0 or less means no limit.
 type Limit struct {
@@ -34,15 +38,15 @@ type Limit struct {
 // Limits is the table that every session is held to. The zero value limits
 // nothing.
 type Limits struct {
-	Classes  [classes]Limit // indexed by Class
-	Refusals int            // as many refusals within Window are too many; 0: never
+	Classes  [NumClasses]Limit // indexed by Class
+	Refusals int               // as many refusals within Window are too many; 0: never
 	Window   time.Duration
 }
 
 // Defaults returns the limits that the protocol promises.
 func Defaults() Limits {
 	return Limits{
-		Classes: [classes]Limit{
+		Classes: [NumClasses]Limit{
 			Control:   {Rate: 10, Burst: 20},
 			Join:      {Rate: 10, Burst: 200},
 			Cursor:    {Rate: 60, Burst: 60},
@@ -59,7 +63,7 @@ func Defaults() Limits {
 // It is not safe for concurrent use: the session's read goroutine owns it.
 type Session struct {
 	limits   *Limits // shared by all sessions, never written to
-	buckets  [classes]*rate.Limiter
+	buckets  [NumClasses]*rate.Limiter
 	refusals *refusals // nil until the first one
 }
 

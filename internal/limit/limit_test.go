@@ -53,7 +53,7 @@ func TestAllow(t *testing.T) {
 }
 
 func TestRetryAfterIsTrue(t *testing.T) {
-	for class := range classes {
+	for class := range NumClasses {
 		limits := Defaults()
 		s := NewSession(&limits)
 		now := start
@@ -197,7 +197,7 @@ func TestOddLimits(t *testing.T) {
 		}
 	})
 
-	slow := NewSession(&Limits{Classes: [classes]Limit{Control: {Rate: 1e-12}, Sync: {Rate: 1}}})
+	slow := NewSession(&Limits{Classes: [NumClasses]Limit{Control: {Rate: 1e-12}, Sync: {Rate: 1}}})
 	if ok, _ := slow.Allow(Control, start); !ok {
 		t.Error("a burst of 0 should count as 1")
 	}

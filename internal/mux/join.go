@@ -115,7 +115,7 @@ func (s *Session) readJoin() (req joinRequest, ok bool) {
 		s.closeAfter(err)
 		return req, false
 	}
-	s.mux.stats.messagesIn.Add(1)
+	s.mux.stats.in[limit.Control].Add(1)
 	s.codec = frameCodec(kind == websocket.TextMessage)
 	refuse := func(message string) (joinRequest, bool) {
 		(&Reply{Session: s, ID: req.ID}).Fail(NewError(BadRequest, message))

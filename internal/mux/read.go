@@ -159,7 +159,6 @@ func (s *Session) receive(kind int, r io.Reader) error {
 	if s.stopped.Load() { // it was read ahead
 		return errClosed
 	}
-	s.mux.stats.messagesIn.Add(1)
 	m := &reading.message
 	*m = Message{Session: s, codec: frameCodec(kind == websocket.TextMessage), data: reading.buf}
 	s.dispatch(m)
@@ -230,6 +229,7 @@ func (s *Session) dispatch(m *Message) {
 			class = route.Class
 		}
 	}
+	s.mux.stats.in[class].Add(1)
 	if !s.within(m, class) {
 		return
 	}

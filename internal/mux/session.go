@@ -80,7 +80,7 @@ func (s *Session) SaidGoodbye() bool { return s.goodbye }
 
 // Send queues a frame. A session whose queue overflows is closed as too slow.
 func (s *Session) Send(f *Frame) {
-	s.mux.stats.messagesOut.Add(1)
+	s.mux.stats.out[Queued].Add(1)
 	s.write(f.bytes(s.codec))
 }
 
@@ -90,7 +90,7 @@ func (s *Session) Send(f *Frame) {
 // drained must not block.
 func (s *Session) Offer(f *Frame, drained func()) bool {
 	if s.offer(f, drained) {
-		s.mux.stats.messagesOut.Add(1)
+		s.mux.stats.out[Offered].Add(1)
 		return true
 	}
 	return false

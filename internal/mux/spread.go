@@ -27,7 +27,7 @@ func OfferAll(list []Delivery) {
 		}
 	}
 	if taken > 0 {
-		list[0].Session.mux.stats.messagesOut.Add(int64(taken))
+		list[0].Session.mux.stats.out[Offered].Add(int64(taken))
 	}
 }
 
