@@ -32,17 +32,26 @@ type answered struct {
 
 func (s *testServer) call(c request) answered {
 	s.t.Helper()
+	a, err := s.tryCall(c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return a
+}
+
+// tryCall is call for when the server may go.
+func (s *testServer) tryCall(c request) (answered, error) {
 	var body io.Reader
 	if c.body != nil {
 		raw, err := json.Marshal(c.body)
 		if err != nil {
-			s.t.Fatal(err)
+			return answered{}, err
 		}
 		body = bytes.NewReader(raw)
 	}
 	req, err := http.NewRequest(c.method, s.url(c.path), body)
 	if err != nil {
-		s.t.Fatal(err)
+		return answered{}, err
 	}
 	for name, values := range c.header {
 		req.Header[name] = values
@@ -57,16 +66,16 @@ func (s *testServer) call(c request) answered {
 	defer client.CloseIdleConnections()
 	resp, err := client.Do(req)
 	if err != nil {
-		s.t.Fatal(err)
+		return answered{}, err
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil {
-		s.t.Fatal(err)
+		return answered{}, err
 	}
 	a := answered{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
 	json.Unmarshal(raw, &a.msg)
-	return a
+	return a, nil
 }
 
 // post and get are calls by a backend with a key.

@@ -19,6 +19,7 @@ import (
 	"atrium/internal/auth"
 	"atrium/internal/db"
 	"atrium/internal/mux"
+	"atrium/notify"
 	"atrium/presence"
 	"atrium/web"
 )
@@ -86,6 +87,7 @@ type server struct {
 	mux      *mux.Mux
 	collab   *collab.Module
 	presence *presence.Module
+	notify   *notify.Module
 	api      *api.API
 	profiler *profiler // nil: not asked for
 	draining atomic.Bool
@@ -123,6 +125,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	if s.presence, err = presence.New(ctx, presence.Options{DB: s.db, Mux: s.mux, Logger: log}); err != nil {
 		return nil, err
 	}
+	s.notify = notify.New(notify.Options{DB: s.db, Mux: s.mux, Logger: log})
 	s.collab = collab.New(collab.Options{DB: s.db, Mux: s.mux, SenderID: identity.SenderID, Logger: log})
 
 	keys, err := c.apiKeys()
@@ -136,6 +139,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	routes := http.NewServeMux()
 	routes.Handle("GET /ws", s.mux)
 	s.presence.Routes(s.api)
+	s.notify.Routes(s.api)
 	s.api.Routes(routes)
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { status(w, http.StatusOK, "ok") })
 	routes.HandleFunc("GET /readyz", s.ready)

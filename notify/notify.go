@@ -1,0 +1,146 @@
+// Package notify is every user's inbox: what backends and other modules want
+// somebody to know, kept until it is read and after, and told to all of the
+// user's sessions.
+//
+// It asks nobody whether a notification is welcome, and it shows an inbox to no
+// one but its user and to backends.
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"atrium/internal/db"
+	"atrium/internal/limit"
+	"atrium/internal/mux"
+)
+
+// Options of New.
+type Options struct {
+	DB     *db.DB       // required
+	Mux    *mux.Mux     // required; New registers routes
+	Logger *slog.Logger // default: slog.Default()
+}
+
+// Module is safe for concurrent use.
+type Module struct {
+	opts  Options
+	log   *slog.Logger
+	lines lines
+}
+
+// Notification is one for one user.
+type Notification struct {
+	UserID string
+	Kind   string // for programs: 1 to 64 bytes without control characters
+	Title  string // for people: 1 to 256 bytes
+	Body   string // up to 4 KiB
+	Data   mux.Value
+}
+
+// Bounds of a notification, in bytes.
+const (
+	maxUserID = 256 // as in tokens
+	maxKind   = 64
+	maxTitle  = 256
+	maxBody   = 4 << 10
+	maxData   = 16 << 10 // as JSON
+)
+
+// New returns the module, plugged into o.Mux.
+func New(o Options) *Module {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	m := &Module{opts: o, log: o.Logger, lines: newLines()}
+	o.Mux.Handle("notification:list", mux.Route{Class: limit.Control, Handle: m.list})
+	o.Mux.Handle("notification:mark_read", mux.Route{Class: limit.Control, Handle: m.markRead})
+	return m
+}
+
+// Add stores a notification in the caller's transaction. deliver is to be called
+// after the commit, and not at all without one: it tells all sessions of the
+// user, in the order of the inbox. Its error for what is out of bounds is a
+// *mux.Error.
+func (m *Module) Add(tx *db.Tx, n Notification) (deliver func(), err error) {
+	_, deliver, err = m.add(tx, n)
+	return deliver, err
+}
+
+// add also returns what has been stored.
+func (m *Module) add(tx *db.Tx, n Notification) (*Stored, func(), error) {
+	data, err := n.check()
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &Stored{
+		ID: uuid.Must(uuid.NewV7()).String(), Kind: n.Kind, Title: n.Title, Body: n.Body,
+		Data: data, created: time.Now(),
+	}
+	s.CreatedAt = timestamp(s.created)
+	at, err := insert(tx, n.UserID, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	value, err := mux.ValueOf(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, m.announce(n.UserID, at, &newMessage{
+		Type: "notification:new", ID: s.ID, Kind: s.Kind, Title: s.Title, Body: s.Body, Data: value,
+		CreatedAt: s.CreatedAt, Unread: at.unread, Seq: s.Seq,
+	}), nil
+}
+
+// check returns the data as JSON.
+func (n *Notification) check() (data json.RawMessage, err error) {
+	switch {
+	case n.UserID == "" || len(n.UserID) > maxUserID || !clean(n.UserID):
+		return nil, mux.NewError(mux.BadRequest, "userId must have 1 to 256 bytes, without control characters")
+	case n.Kind == "" || len(n.Kind) > maxKind || !clean(n.Kind):
+		return nil, mux.NewError(mux.BadRequest, "kind must have 1 to 64 bytes, without control characters")
+	case n.Title == "" || len(n.Title) > maxTitle || !storable(n.Title):
+		return nil, mux.NewError(mux.BadRequest, "title must have 1 to 256 bytes")
+	case len(n.Body) > maxBody || !storable(n.Body):
+		return nil, mux.NewError(mux.BadRequest, "body must have at most 4 KiB")
+	}
+	if data, err = json.Marshal(n.Data); err != nil {
+		return nil, mux.NewError(mux.BadRequest, "data must be a JSON value")
+	}
+	if len(data) > maxData {
+		return nil, mux.NewError(mux.BadRequest, "data must have at most 16 KiB")
+	}
+	return data, nil
+}
+
+// clean reports whether s can be a name.
+func clean(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) }
+
+// storable reports whether every database takes s as a text.
+func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+func timestamp(t time.Time) string {
+	return t.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano)
+}
+
+// unavailable tells a client of a store that failed; coded errors pass.
+func (m *Module) unavailable(err error) error {
+	var coded *mux.Error
+	if err == nil || errors.As(err, &coded) {
+		return err
+	}
+	m.log.Error("inbox cannot be used", "error", err)
+	return mux.NewError(mux.Unavailable, "notifications are not available at the moment")
+}
+
+func (m *Module) write(fn func(tx *db.Tx) error) error {
+	return m.unavailable(m.opts.DB.Write(context.Background(), fn))
+}
