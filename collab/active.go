@@ -168,14 +168,18 @@ func (m *Module) move(msg *mux.Message) (mux.Acknowledgement, error) {
 	}
 	s := msg.Session
 	st := m.seat(s, []byte(req.DocumentID))
-	if st == nil || st.left || !st.among.Load() && st.pending.Load() == 0 {
-		return nil, mux.NewError(mux.Forbidden, msg.Type+": join the document first")
+	if st == nil || !st.mayMove() {
+		return nil, errNotJoined
 	}
 	id := s.Identity()
 	if st.room.cursors.move(s, &cursorUpdate{
 		UserID: id.UserID, Username: id.Name, SessionID: s.ID, position: req.position, session: s,
 	}) {
 		st.room.mail.put(moved{})
+	}
+	if !st.mayMove() { // it has been sent out meanwhile, and will not be again
+		st.room.cursors.leave(s)
+		return nil, errNotJoined
 	}
 	return nil, nil
 }
@@ -202,6 +206,8 @@ func decode(msg *mux.Message, v any, documentID *string, least auth.Level) error
 var (
 	errNoAccess = mux.NewError(mux.Forbidden, "no access to this document")
 	errReadOnly = mux.NewError(mux.Forbidden, "this document may only be read")
+	// errNotJoined is for cursors of who is not in the document.
+	errNotJoined = mux.NewError(mux.Forbidden, "join the document first")
 )
 
 func hexHeads(heads []change.Hash) []string {

@@ -73,6 +73,11 @@ func (r *room) failed(err error) {
 	r.module.stats.Abandoned.Add(1)
 	r.recovered()
 	r.retryAt = time.Time{}
+	for _, m := range r.members {
+		if len(m.opening) > 0 { // perhaps of what does not come to be
+			r.touch(m)
+		}
+	}
 	for _, p := range r.doc.Abandon() {
 		p.Tag.(*member).session.Refuse(mux.CloseGoingAway, mux.NewError(mux.Unavailable, "changes could not be stored"))
 	}

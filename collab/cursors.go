@@ -150,6 +150,9 @@ func (r *room) forgetCursors(version uint64) {
 
 // activeUsers are the document's users, each with the newest cursor.
 func (r *room) activeUsers() []activeUser {
+	if r.active != nil {
+		return r.active
+	}
 	r.cursors.mu.Lock()
 	moved := r.cursors.set.Since(0)
 	r.cursors.mu.Unlock()
@@ -164,5 +167,6 @@ func (r *room) activeUsers() []activeUser {
 	for i, u := range all {
 		users[i] = activeUser{UserID: u.ID, Username: u.Name, Avatar: u.Avatar, Sessions: u.Sessions, position: newest[u.ID]}
 	}
+	r.active = users
 	return users
 }

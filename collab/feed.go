@@ -84,8 +84,8 @@ func (r *room) open(e opened, st *seat) {
 		e.reply.Fail(errNoAccess)
 		return
 	}
-	if r.doc.Len() == 0 {
-		e.reply.Fail(mux.NewError(mux.NotFound, "there is no such document"))
+	if r.doc.Len() == 0 && len(r.doc.Staged()) == 0 {
+		e.reply.Fail(errNotFound)
 		r.leaveIfIdle(m)
 		return
 	}
@@ -94,8 +94,24 @@ func (r *room) open(e opened, st *seat) {
 	r.touch(m)
 }
 
-// answer answers collab:join_document. It reports false if the socket is busy.
+var errNotFound = mux.NewError(mux.NotFound, "there is no such document")
+
+// answer answers collab:join_document. It reports false if that has to wait: for
+// the socket, or for the document's first changes to be stored.
 func (r *room) answer(m *member, e opened) bool {
+	switch {
+	case !r.mayRead(m):
+		e.reply.Fail(errNoAccess)
+		return true
+	case r.doc.Len() == 0 && len(r.doc.Staged()) > 0:
+		return false
+	case r.doc.Len() == 0:
+		e.reply.Fail(errNotFound)
+		if m.peer == nil {
+			r.exit(m)
+		}
+		return true
+	}
 	ack := &joinAck{Access: "read", Users: r.activeUsers(), Heads: hexHeads(r.doc.Heads())}
 	if m.level == auth.Write {
 		ack.Access = "write"
@@ -114,7 +130,7 @@ func (r *room) answer(m *member, e opened) bool {
 			return false
 		}
 	}
-	m.session.Send(mux.NewFrame(&activeUsers{Type: "collab:active_users", DocumentID: r.documentID, Users: ack.Users}))
+	m.greeted = false
 	if !m.joined {
 		m.joined, m.seen = true, 0
 		r.module.opts.Mux.Subscribe(m.session, r.events)
@@ -125,6 +141,16 @@ func (r *room) answer(m *member, e opened) bool {
 	return true
 }
 
+// greet sends a member that has joined the users, in the one frame that all get
+// who join at the same time.
+func (r *room) greet(m *member) {
+	if r.frames.users == nil {
+		r.frames.users = mux.NewFrame(&activeUsers{Type: "collab:active_users", DocumentID: r.documentID, Users: r.activeUsers()})
+	}
+	m.busy = !m.session.Offer(r.frames.users, m.drained)
+	m.greeted = !m.busy
+}
+
 // close takes in collab:leave_document.
 func (r *room) close(e closed, st *seat) {
 	if m := r.members[e.reply.Session]; m != nil {
@@ -132,7 +158,11 @@ func (r *room) close(e closed, st *seat) {
 			unanswered.reply.Fail(mux.NewError(mux.Conflict, "the document was left at once"))
 		}
 		m.opening = nil
-		r.exit(m)
+		if m.peer == nil {
+			r.exit(m)
+		} else { // it goes on syncing, and counts for that
+			r.unjoin(m)
+		}
 		r.leaveIfIdle(m)
 	}
 	e.reply.Ack(nil)

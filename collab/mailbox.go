@@ -134,13 +134,21 @@ func (b *mailbox) forgetLeft() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var kept []event
+	hasMoved := false
 	for _, e := range b.events {
+		if _, is := e.(moved); is {
+			hasMoved = true
+			continue
+		}
 		gone, leaves := e.(leaving)
 		if !leaves {
 			kept = append(kept, e)
 			continue
 		}
 		kept = slices.DeleteFunc(kept, func(e event) bool { return e.from() == gone.s })
+	}
+	if hasMoved && len(kept) > 0 { // somebody is left to be told
+		kept = append(kept, moved{})
 	}
 	b.events, b.bytes = kept, 0
 	for _, e := range kept {

@@ -38,6 +38,7 @@ type member struct {
 
 	opening []opened // collab:join_document, to be answered
 	joined  bool     // it gets collab:* events
+	greeted bool     // it has been sent the users since it joined last
 	seen    uint64   // version of the cursors that it has been told
 	feed    bool     // it gets collab:changes
 	pos     int      // position in the log of what it has not been sent so
@@ -87,18 +88,37 @@ func (r *room) mayRead(m *member) bool {
 func (r *room) leave(s *mux.Session) {
 	if m := r.members[s]; m != nil {
 		r.exit(m)
+		if s.Identity().Docs.Level(r.documentID) == auth.None {
+			m.unanswered()
+		}
 		delete(r.members, s)
 		r.asking = slices.DeleteFunc(r.asking, func(x *member) bool { return x == m })
 		if m.peer != nil {
 			r.doc.Forget(m.peer)
 		}
 	}
+	r.cursors.leave(s) // if it was no member
 	r.module.opts.Mux.Unsubscribe(s, r.topic)
+}
+
+// unanswered tells a member that has lost its grant that what it asked will not
+// be answered any more. Changes of its may be stored all the same.
+func (m *member) unanswered() {
+	for _, list := range [][]*mux.Reply{m.replies, m.edits} {
+		for _, reply := range list {
+			reply.Fail(errNoAccess)
+		}
+	}
+	for _, e := range m.opening {
+		e.reply.Fail(errNoAccess)
+	}
+	m.replies, m.edits, m.opening = nil, nil, nil
 }
 
 // leaveIfIdle drops a member that nothing keeps here.
 func (r *room) leaveIfIdle(m *member) {
-	if m.peer == nil && !m.hears && !m.joined && len(m.opening) == 0 && (m.author == nil || !m.author.Waiting()) {
+	spent := m.costs != nil && m.costs.TokensAt(time.Now()) < costBurst // or a new member could spend it again
+	if m.peer == nil && m.author == nil && !m.hears && !m.joined && len(m.opening) == 0 && !spent {
 		r.leave(m.session)
 		r.module.vacate(m.session, m.seat)
 	}
@@ -120,21 +140,26 @@ func (r *room) enter(m *member) {
 	}
 }
 
-// exit ends what enter and collab:join_document began.
-func (r *room) exit(m *member) {
+// unjoin ends what collab:join_document began.
+func (r *room) unjoin(m *member) {
 	if m.joined {
-		m.joined, m.feed, m.seen = false, false, 0
+		m.joined, m.feed, m.seen, m.greeted = false, false, 0, false
 		r.module.opts.Mux.Unsubscribe(m.session, r.events)
 	}
 	if r.cursors.leave(m.session) {
 		r.tickAt = r.pace.Next(time.Now())
 	}
+}
+
+// exit ends what enter and collab:join_document began.
+func (r *room) exit(m *member) {
+	m.seat.among.Store(false)
+	r.unjoin(m)
 	if m.among != "" {
 		if r.users.Leave(m.among) {
 			r.publish("collab:user_left", m)
 		}
 		m.among = ""
-		m.seat.among.Store(false)
 	}
 }
 

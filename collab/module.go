@@ -107,7 +107,9 @@ func (m *Module) post(s *mux.Session, documentID string, e event) error {
 		st = newSeat(r)
 		m.sessions[s][documentID] = st
 	}
-	st.note(e)
+	if _, ok := e.(received); ok {
+		st.syncs = true
+	}
 	st.pending.Add(1)
 	r.mail.put(posted{e, st})
 	m.mu.Unlock()
@@ -152,7 +154,7 @@ func (m *Module) refreshed(s *mux.Session, before *auth.Identity) (reconnect boo
 		case has == had:
 		case has == auth.None:
 			delete(m.sessions[s], id)
-			st.top.Store(unsettled)
+			st.gone.Store(true)
 			m.opts.Mux.Unsubscribe(s, r.topic)
 			m.opts.Mux.Unsubscribe(s, r.events)
 			r.mail.put(leaving{s})
@@ -176,7 +178,7 @@ func (m *Module) vacate(s *mux.Session, st *seat) {
 	defer m.mu.Unlock()
 	if id := st.room.documentID; m.sessions[s][id] == st && st.pending.Load() == 0 {
 		delete(m.sessions[s], id)
-		st.top.Store(unsettled)
+		st.gone.Store(true)
 	}
 }
 

@@ -33,12 +33,15 @@ func build(t *testing.T, o Options) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := auth.ParseGrants(map[string]string{"*": "write"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	// A token is a user, and perhaps what is granted: "alice *=read".
 	m := mux.New(mux.Options{SenderID: "server", Verify: func(token string) (*auth.Identity, error) {
-		return &auth.Identity{UserID: token, Docs: all, Expires: time.Now().Add(time.Hour)}, nil
+		user, grant, _ := strings.Cut(token, " ")
+		pattern, level, ok := strings.Cut(grant, "=")
+		if !ok {
+			pattern, level = "*", "write"
+		}
+		docs, err := auth.ParseGrants(map[string]string{pattern: level})
+		return &auth.Identity{UserID: user, Name: user, Docs: docs, Expires: time.Now().Add(time.Hour)}, err
 	}})
 	o.DB, o.Mux, o.SenderID = d, m, "server"
 	h := &house{t: t, db: d, module: New(o)}
@@ -59,15 +62,16 @@ type peer struct {
 	ws *websocket.Conn
 }
 
-func (h *house) join(user string) *peer {
+func (h *house) join(token string) *peer {
 	h.t.Helper()
+	user, _, _ := strings.Cut(token, " ")
 	ws, _, err := websocket.DefaultDialer.Dial(h.url, nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { ws.Close() })
 	p := &peer{h.t, ws}
-	p.send(map[string]any{"type": "join", "senderId": user, "token": user})
+	p.send(map[string]any{"type": "join", "senderId": user, "token": token})
 	if m, err := p.next(); err != nil || m.Type != "peer" {
 		h.t.Fatalf("got %+v, %v, want to be admitted", m, err)
 	}

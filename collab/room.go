@@ -31,12 +31,13 @@ type room struct {
 	version int64 // of the log, as far as doc has it
 	members map[*mux.Session]*member
 	users   awareness.Users
-	asking  []*member  // those to be told that there is no such document
-	dirty   []*member  // members that may have to be sent something
-	grown   bool       // the log has grown: all members may
-	frames  frames     // of the log as it is
-	runs    []run      // of the newest commit
-	sending deliveries // of one step of tell
+	active  []activeUser // the users as they are told, of one call of tell
+	asking  []*member    // those to be told that there is no such document
+	dirty   []*member    // members that may have to be sent something
+	grown   bool         // the log has grown: all members may
+	frames  frames       // of the log as it is
+	runs    []run        // of the newest commit
+	sending deliveries   // of one step of tell
 	stop    bool
 
 	pace   awareness.Pace // of telling of cursors
@@ -57,6 +58,7 @@ func newRoom(m *Module, documentID string) *room {
 	return &room{
 		module: m, documentID: documentID,
 		topic:   "document/" + documentID,
+		events:  "document/" + documentID + "/events",
 		log:     m.log.With("document", documentID),
 		mail:    newMailbox(),
 		members: make(map[*mux.Session]*member),
@@ -186,8 +188,11 @@ func (r *room) apply(e event) {
 	switch e := e.(type) {
 	case posted:
 		r.take(e.event, e.seat)
-		e.seat.pending.Add(-1)
-		if s := e.from(); r.members[s] == nil {
+		s := e.from()
+		if e.seat.pending.Add(-1) == 0 && !e.seat.among.Load() {
+			r.cursors.leave(s) // it may have moved on its way in, and was not let in
+		}
+		if r.members[s] == nil {
 			r.module.vacate(s, e.seat)
 		}
 	case moved:
@@ -269,6 +274,7 @@ func (r *room) edit(e edited, st *seat) {
 		return
 	case m.level < auth.Write:
 		e.reply.Fail(errReadOnly)
+		r.leaveIfIdle(m)
 		return
 	}
 	if m.author == nil {

@@ -18,7 +18,7 @@ type seat struct {
 	pending atomic.Int32 // events on their way to the room
 	among   atomic.Bool  // the session is among the document's users
 	top     atomic.Int64 // of the newest heads that it told; see docsync.Peer.Settled
-	left    bool         // its reader has posted collab:leave_document last; owned by the reader
+	gone    atomic.Bool  // it has been given up
 	syncs   bool         // its reader has posted sync messages; owned by the reader
 }
 
@@ -31,17 +31,9 @@ func newSeat(r *room) *seat {
 	return st
 }
 
-// note keeps what the reader itself wants to know of what it posts.
-func (st *seat) note(e event) {
-	switch e.(type) {
-	case opened:
-		st.left = false
-	case closed:
-		st.left = true
-	case received:
-		st.syncs = true
-	}
-}
+// mayMove reports whether the session may have a cursor: it is among the users,
+// or perhaps about to be.
+func (st *seat) mayMove() bool { return st.among.Load() || st.pending.Load() > 0 }
 
 // seat returns the session's place in a room, nil if it has none. It allocates
 // nothing.
@@ -51,8 +43,7 @@ func (m *Module) seat(s *mux.Session, documentID []byte) *seat {
 	return m.sessions[s][string(documentID)]
 }
 
-// usual is the seat that a session's reader has used last. It may have been
-// given up since; then it is unsettled.
+// usual is the seat that a session's reader has used last.
 type usual struct {
 	documentID string
 	seat       *seat
@@ -61,9 +52,10 @@ type usual struct {
 // usualSeat is seat, quicker for sessions that have one document open.
 func (m *Module) usualSeat(s *mux.Session, documentID []byte) *seat {
 	u, _ := s.Memo.(*usual)
-	if u != nil && u.documentID == string(documentID) && u.seat.top.Load() != unsettled {
+	if u != nil && u.documentID == string(documentID) && !u.seat.gone.Load() {
 		return u.seat
 	}
+	s.Memo = nil
 	st := m.seat(s, documentID)
 	if st != nil {
 		s.Memo = &usual{st.room.documentID, st}
@@ -105,8 +97,13 @@ type recent struct {
 	n     int        // how many there have been; guarded by mu
 }
 
+const maxRecentHeads = 64
+
 // add says what the heads are since there are changes change in the log.
 func (rc *recent) add(heads []change.Hash, changes int) {
+	if len(heads) > maxRecentHeads { // what has so many is not answered in haste
+		return
+	}
 	all := make([]byte, 0, len(heads)*len(change.Hash{}))
 	for i := range heads {
 		all = append(all, heads[i][:]...)

@@ -23,6 +23,7 @@ func (r *room) tell() {
 		m.dirty, r.dirty[i] = false, nil
 	}
 	r.grown, r.dirty = false, r.dirty[:0]
+	r.frames.users, r.active = nil, nil
 	if r.frames.since.IsZero() && len(r.frames.sync)+len(r.frames.changes) > 0 {
 		r.frames.since = time.Now()
 	}
@@ -115,12 +116,17 @@ func (r *room) acknowledge(m *member) {
 		for _, reply := range m.edits {
 			reply.Ack(&editAck{Heads: hexHeads(r.doc.Heads())})
 		}
+		m.author.RoundUp()
+		r.charge(m, m.author)
 		m.edits, m.author = nil, nil
-		r.leaveIfIdle(m)
 	}
 	for len(m.opening) > 0 && r.answer(m, m.opening[0]) {
 		m.opening = m.opening[1:]
 	}
+	if m.joined && !m.greeted && !m.busy {
+		r.greet(m)
+	}
+	r.leaveIfIdle(m)
 }
 
 // frames are shared by all who are sent the same. They can be as large as the
@@ -129,6 +135,7 @@ type frames struct {
 	sync    map[docsync.Plain]*mux.Frame // of the log as it is
 	changes map[run]*mux.Frame           // of the log as it is
 	cursors map[uint64]cursorFrame       // by version seen, of one call of tellCursors
+	users   *mux.Frame                   // collab:active_users, of one call of tell
 	since   time.Time                    // when the oldest was kept; zero: there are none
 }
 

@@ -20,6 +20,15 @@ func (d *Document) Submit(p *Peer, chunks [][]byte) (refused []Refusal, err erro
 	return refused, err
 }
 
+// RoundUp puts operations checked that are not in Costs yet into Costs, if they
+// are more than a little, for an owner that is about to drop the peer.
+func (p *Peer) RoundUp() {
+	if p.ops >= opsPerCost/100 {
+		p.Costs++
+	}
+	p.ops = 0
+}
+
 // take checks changes of a peer and stages what is new. again is how many of
 // them were refused to it before.
 func (d *Document) take(p *Peer, chunks [][]byte) (refused []Refusal, again int, err error) {

@@ -60,31 +60,41 @@ var ErrAgain = errors.New("it was refused before")
 // that the document knows. Staged changes are put behind them: those among the
 // run are dropped, those that no longer fit are refused.
 func (d *Document) Extend(run []byte) ([]Refusal, error) {
-	staged := d.staged
+	staged, waiting := d.staged, d.waiting
 	d.unstage()
+	err := d.extend(run)
+	d.publish()
+	var refused []Refusal
+	for _, s := range staged {
+		if c, err := change.Parse(s.Chunk); err == nil {
+			refused = d.stage(&c, s.From, refused)
+		}
+	}
+	if len(d.staged) > 0 { // they may have sent what others have sent too
+		for _, p := range waiting {
+			d.wait(p)
+		}
+	}
+	return refused, err
+}
+
+// extend adds a run to the log, as far as it fits.
+func (d *Document) extend(run []byte) error {
 	for len(run) > 0 {
 		c, rest, err := change.Next(run)
 		if err != nil {
-			return nil, fmt.Errorf("log: %w", err)
+			return fmt.Errorf("log: %w", err)
 		}
 		run = rest
 		if _, known := d.g.find(c.Hash); known {
 			continue
 		}
 		if _, missing := d.missingDep(&c); missing {
-			return nil, fmt.Errorf("log: change %s comes before what it depends on", c.Hash)
+			return fmt.Errorf("log: change %s comes before what it depends on", c.Hash)
 		}
 		d.g.add(&c)
 	}
-	d.publish()
-	var refused []Refusal
-	for _, s := range staged {
-		c, err := change.Parse(s.Chunk)
-		if err == nil {
-			refused = d.stage(&c, s.From, refused)
-		}
-	}
-	return refused, nil
+	return nil
 }
 
 // Len is how many changes the log has.

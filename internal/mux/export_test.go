@@ -30,9 +30,6 @@ func (s *Session) NetConn() net.Conn { return s.conn }
 // Tick runs the session's timer now.
 func (s *Session) Tick() { s.tick() }
 
-// SendLatest is what PublishLatest does to each session.
-func (s *Session) SendLatest(key string, f *Frame) { s.out.sendLatest(key, f, s.codec) }
-
 // Conns returns the number of connections, joined or not.
 func (m *Mux) Conns() int { return len(m.all()) }
 

@@ -84,6 +84,14 @@ func (s *Session) Send(f *Frame) {
 	s.write(f.bytes(s.codec))
 }
 
+// SendLatest is Send for a frame that only counts until something newer with the
+// same key comes: who does not keep up is spared all but the newest. What is
+// sent later may overtake it.
+func (s *Session) SendLatest(key string, f *Frame) {
+	s.out.sendLatest(key, f, s.codec)
+	s.mux.stats.out[Latest].Add(1)
+}
+
 // Offer sends a frame and reports true if nothing waits for the socket. If
 // something does, it reports false and calls drained once when nothing waits
 // any more, so that the sender needs no queue: it then sends what is newest.

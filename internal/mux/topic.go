@@ -70,7 +70,7 @@ func (m *Mux) Publish(topic string, message any, except *Session) {
 func (m *Mux) PublishLatest(topic, key string, message any, except *Session) {
 	f := NewFrame(message)
 	key = topic + "\x00" + key
-	m.topics.each(topic, except, func(s *Session) { s.out.sendLatest(key, f, s.codec); m.stats.out[Latest].Add(1) })
+	m.topics.each(topic, except, func(s *Session) { s.SendLatest(key, f) })
 }
 
 // each calls send for every session of a topic but one.

@@ -20,7 +20,11 @@ type Value struct {
 
 // ValueOf makes a value of JSON. It takes data over.
 func ValueOf(data json.RawMessage) (Value, error) {
-	if !json.Valid(data) {
+	var x any
+	if err := json.Unmarshal(data, &x); err != nil {
+		return Value{}, err
+	}
+	if !plain(x, maxValueDepth) {
 		return Value{}, errNotPlain
 	}
 	return Value{data, jsonCodec}, nil
@@ -47,7 +51,7 @@ func (v *Value) UnmarshalCBOR(data []byte) error {
 	if err := valueDec.Unmarshal(data, &x); err != nil {
 		return err
 	}
-	if !plain(x) {
+	if !plain(x, maxValueDepth) {
 		return errNotPlain
 	}
 	*v = Value{slices.Clone(data), cborCodec}
@@ -55,12 +59,9 @@ func (v *Value) UnmarshalCBOR(data []byte) error {
 }
 
 func (v *Value) UnmarshalJSON(data []byte) error {
-	var x any
-	if err := json.Unmarshal(data, &x); err != nil {
-		return err
-	}
-	*v = Value{slices.Clone(data), jsonCodec}
-	return nil
+	value, err := ValueOf(slices.Clone(data))
+	*v = value
+	return err
 }
 
 func (v Value) MarshalCBOR() ([]byte, error) {
@@ -91,18 +92,25 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	return json.Marshal(x)
 }
 
-// plain reports whether JSON can say x, as decoded from CBOR.
-func plain(x any) bool {
+// maxValueDepth leaves room for the message around a value: clients may refuse
+// what is deeper than Atrium does.
+const maxValueDepth = 12
+
+// plain reports whether JSON can say x, as decoded, in no more than depth levels.
+func plain(x any, depth int) bool {
+	if depth < 0 {
+		return false
+	}
 	switch x := x.(type) {
 	case nil, bool, string, []byte, uint64, int64:
 		return true
 	case float64:
 		return !math.IsNaN(x) && !math.IsInf(x, 0)
 	case []any:
-		return !slices.ContainsFunc(x, func(x any) bool { return !plain(x) })
+		return !slices.ContainsFunc(x, func(x any) bool { return !plain(x, depth-1) })
 	case map[string]any:
 		for _, x := range x {
-			if !plain(x) {
+			if !plain(x, depth-1) {
 				return false
 			}
 		}

@@ -3,6 +3,7 @@ package mux_test
 import (
 	"encoding/hex"
 	"reflect"
+	"strings"
 	"testing"
 
 	"atrium/internal/mux"
@@ -45,6 +46,11 @@ func TestValues(t *testing.T) {
 		raw, _ := hex.DecodeString("a16576616c7565" + bad)
 		if err := mux.DecodeCBOR(raw, new(carrier)); err == nil {
 			t.Errorf("%s was taken", bad)
+		}
+	}
+	for _, deep := range []string{strings.Repeat("[", 14) + strings.Repeat("]", 14), strings.Repeat(`{"":`, 800) + "1" + strings.Repeat("}", 800)} {
+		if err := mux.DecodeJSON([]byte(`{"value":`+deep+`}`), new(carrier)); err == nil {
+			t.Errorf("%.20s… was taken", deep)
 		}
 	}
 	for _, none := range []string{"a16576616c7565f6", "a16576616c7565f7", "a0"} {
