@@ -35,6 +35,15 @@ func docs(pattern, level string) option {
 	}
 }
 
+func metric(pattern, level string) option {
+	return func(d *dialing) {
+		if d.claims.Metrics == nil {
+			d.claims.Metrics = make(map[string]string)
+		}
+		d.claims.Metrics[pattern] = level
+	}
+}
+
 func named(name, picture string) option {
 	return func(d *dialing) { d.claims.Name, d.claims.Avatar = name, picture }
 }

@@ -23,6 +23,7 @@ var allowedImports = map[string][]string{
 	"collab/change":            {},
 	"collab/change/changetest": {"collab/change"},
 	"collab/docsync":           {"collab/change"},
+	"dashboard":                {"internal/api", "internal/auth", "internal/db", "internal/limit", "internal/mux"},
 	"notify":                   {"internal/api", "internal/auth", "internal/db", "internal/limit", "internal/mux"},
 	"presence":                 {"internal/api", "internal/auth", "internal/db", "internal/limit", "internal/mux"},
 

@@ -225,7 +225,7 @@ func TestInboxIsPrivate(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, withAPIKey)
 	id := s.notify("alice", "secret")
-	everything := []option{docs("*", "write"), func(d *dialing) { d.claims.Metrics = map[string]string{"*": "write"} }}
+	everything := []option{docs("*", "write"), metric("*", "write")}
 	for name, inCodec := range everyCodec {
 		bob := dial(t, s, "bob", append(everything, senderID(name), inCodec)...)
 		for _, m := range []msg{

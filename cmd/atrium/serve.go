@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"atrium/collab"
+	"atrium/dashboard"
 	"atrium/internal/api"
 	"atrium/internal/auth"
 	"atrium/internal/db"
@@ -80,17 +81,18 @@ func (c *serveCommand) Run() error {
 
 // server is everything that runs.
 type server struct {
-	listener net.Listener
-	http     *http.Server
-	db       *db.DB
-	verifier *auth.Verifier
-	mux      *mux.Mux
-	collab   *collab.Module
-	presence *presence.Module
-	notify   *notify.Module
-	api      *api.API
-	profiler *profiler // nil: not asked for
-	draining atomic.Bool
+	listener  net.Listener
+	http      *http.Server
+	db        *db.DB
+	verifier  *auth.Verifier
+	mux       *mux.Mux
+	collab    *collab.Module
+	presence  *presence.Module
+	notify    *notify.Module
+	dashboard *dashboard.Module
+	api       *api.API
+	profiler  *profiler // nil: not asked for
+	draining  atomic.Bool
 }
 
 // start opens and wires everything, from the ground up.
@@ -126,6 +128,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 		return nil, err
 	}
 	s.notify = notify.New(notify.Options{DB: s.db, Mux: s.mux, Logger: log})
+	s.dashboard = dashboard.New(dashboard.Options{DB: s.db, Mux: s.mux, Logger: log})
 	s.collab = collab.New(collab.Options{DB: s.db, Mux: s.mux, SenderID: identity.SenderID, Logger: log})
 
 	keys, err := c.apiKeys()
@@ -140,6 +143,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	routes.Handle("GET /ws", s.mux)
 	s.presence.Routes(s.api)
 	s.notify.Routes(s.api)
+	s.dashboard.Routes(s.api)
 	s.api.Routes(routes)
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { status(w, http.StatusOK, "ok") })
 	routes.HandleFunc("GET /readyz", s.ready)
@@ -200,6 +204,9 @@ func (s *server) verify(token string) (*auth.Identity, error) {
 func (s *server) close() error {
 	if s.profiler != nil {
 		s.profiler.close()
+	}
+	if s.dashboard != nil {
+		s.dashboard.Close()
 	}
 	if s.presence != nil {
 		s.presence.Close()

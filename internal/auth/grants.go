@@ -102,3 +102,25 @@ func (g Grants) Level(name string) Level {
 	}
 	return None
 }
+
+// Below returns the highest level that any name beginning with prefix may have.
+func (g Grants) Below(prefix string) Level {
+	level := None
+	for _, e := range g.exact {
+		if strings.HasPrefix(e.text, prefix) {
+			level = max(level, e.level)
+		}
+	}
+	covered := false // by a pattern for all of them; the longest is the first
+	for _, p := range g.prefixes {
+		switch {
+		case strings.HasPrefix(p.text, prefix):
+			level = max(level, p.level)
+			covered = covered || p.text == prefix
+		case !covered && strings.HasPrefix(prefix, p.text):
+			level = max(level, p.level)
+			covered = true
+		}
+	}
+	return level
+}

@@ -114,3 +114,25 @@ func FuzzGrants(f *testing.F) {
 		}
 	})
 }
+
+func TestBelow(t *testing.T) {
+	grants, err := ParseGrants(map[string]string{
+		"*": "none", "app.*": "read", "app.secret.*": "none", "app.secret.open": "read",
+		"team.one": "write", "team.two": "none", "shut*": "none", "news*": "none", "news": "read",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for prefix, want := range map[string]Level{
+		"": Write, "a": Read, "app.": Read, "app.x": Read, "app.secret": Read, "app.secret.": Read, "app.secret.o": Read,
+		"app.secret.open": Read, "app.secret.openly": None, "app.secret.shut": None,
+		"t": Write, "team.o": Write, "team.t": None, "shut": None, "sh": None, "news": Read, "newsp": None, "zzz": None,
+	} {
+		if got := grants.Below(prefix); got != want {
+			t.Errorf("below %q: got %v, want %v", prefix, got, want)
+		}
+	}
+	if got := (Grants{}).Below(""); got != None {
+		t.Errorf("no grants: got %v", got)
+	}
+}
