@@ -117,11 +117,14 @@ func (m *member) unanswered() {
 
 // leaveIfIdle drops a member that nothing keeps here.
 func (r *room) leaveIfIdle(m *member) {
-	spent := m.costs != nil && m.costs.TokensAt(time.Now()) < costBurst // or a new member could spend it again
-	if m.peer == nil && m.author == nil && !m.hears && !m.joined && len(m.opening) == 0 && !spent {
-		r.leave(m.session)
-		r.module.vacate(m.session, m.seat)
+	if m.peer != nil || m.author != nil || m.hears || m.joined || len(m.opening) > 0 {
+		return
 	}
+	if m.costs != nil && m.costs.TokensAt(time.Now()) < costBurst {
+		return // or it could spend it again as a new member
+	}
+	r.leave(m.session)
+	r.module.vacate(m.session, m.seat)
 }
 
 // enter counts a member among the users.

@@ -14,9 +14,9 @@ import (
 	"atrium/internal/mux"
 )
 
-// metrics exports the counters that the modules keep, for Prometheus. No label
+// exporter exports the counters that the modules keep, for Prometheus. No label
 // comes from users.
-type metrics struct{ *server }
+type exporter struct{ *server }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("atrium_"+name, help, labels, nil)
@@ -39,9 +39,9 @@ var (
 )
 
 // Describe and Collect are prometheus.Collector.
-func (m metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+func (m exporter) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
 
-func (m metrics) Collect(ch chan<- prometheus.Metric) {
+func (m exporter) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v int64) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
 	}
@@ -77,7 +77,7 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 
 // handler answers GET /metrics: to anybody on a loopback listener, elsewhere to
 // who has an API key.
-func (m metrics) handler() http.Handler {
+func (m exporter) handler() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	export := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})

@@ -147,7 +147,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	s.api.Routes(routes)
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { status(w, http.StatusOK, "ok") })
 	routes.HandleFunc("GET /readyz", s.ready)
-	routes.Handle("GET /metrics", metrics{s}.handler())
+	routes.Handle("GET /metrics", exporter{s}.handler())
 	routes.Handle("/", web.Handler())
 	routes.Handle("/dev/", http.NotFoundHandler())
 	if c.Dev {
