@@ -128,7 +128,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 		return nil, err
 	}
 	s.notify = notify.New(notify.Options{DB: s.db, Mux: s.mux, Logger: log})
-	s.dashboard = dashboard.New(dashboard.Options{DB: s.db, Mux: s.mux, Logger: log})
+	s.dashboard = dashboard.New(dashboard.Options{DB: s.db, Mux: s.mux, Own: (&vitals{server: s}).values, Logger: log})
 	s.collab = collab.New(collab.Options{DB: s.db, Mux: s.mux, SenderID: identity.SenderID, Logger: log})
 
 	keys, err := c.apiKeys()
