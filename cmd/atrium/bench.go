@@ -20,6 +20,7 @@ type benchCommand struct {
 	Docs    benchDocsCommand    `cmd:"" help:"One document with many readers, beside the floor and a rival."`
 	Floor   benchFloorCommand   `cmd:"" help:"The floor alone: a relay that only copies frames."`
 	Cursors benchCursorsCommand `cmd:"" help:"One document in which everybody moves a cursor."`
+	Push    benchPushCommand    `cmd:"" help:"Notifications from an HTTP call to the user's socket."`
 	Idle    benchIdleCommand    `cmd:"" help:"Memory of sessions that do nothing."`
 	Relay   benchRelayCommand   `cmd:"" hidden:"" help:"The floor's server."`
 }
@@ -117,6 +118,30 @@ func (c *benchCursorsCommand) Run() error {
 	report, err := bench.Cursors(ctx, bench.CursorsOptions{
 		Clients: c.Clients, Rate: c.Rate, Duration: c.Duration, Grace: c.Grace, Runs: max(c.Runs, 1),
 		Server: c.server(), Self: self, Log: os.Stderr,
+	})
+	return printReport(report, err, c.JSON)
+}
+
+type benchPushCommand struct {
+	Users    int           `help:"Users, each with one session." default:"1000"`
+	Rate     float64       `help:"Notifications per second, to all users in turn." default:"1000"`
+	Duration time.Duration `help:"How long is pushed." default:"10s"`
+	Grace    time.Duration `help:"How long is waited for the last ones." default:"5s"`
+	Runs     int           `help:"Runs." default:"3"`
+	JSON     bool          `name:"json" help:"Print JSON instead of a table."`
+}
+
+// Run measures and prints.
+func (c *benchPushCommand) Run() error {
+	self, err := benchSelf()
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	report, err := bench.Push(ctx, bench.PushOptions{
+		Users: c.Users, Rate: c.Rate, Duration: c.Duration, Grace: c.Grace, Runs: max(c.Runs, 1),
+		Self: self, Log: os.Stderr,
 	})
 	return printReport(report, err, c.JSON)
 }

@@ -174,3 +174,14 @@ func TestBenchIdle(t *testing.T) {
 		t.Errorf("got %+v", report)
 	}
 }
+
+func TestBenchPush(t *testing.T) {
+	t.Parallel()
+	r := benched[bench.PushReport](t, "push", "--users", "10", "--rate", "100", "--duration", "1s", "--runs", "1").Median
+	if r.Delivered != 100 || r.Expected != 100 || r.Stored != 100 || r.Failed != 0 {
+		t.Errorf("%d of %d delivered, %d stored, %d sessions failed: want 100 of 100 and no failure", r.Delivered, r.Expected, r.Stored, r.Failed)
+	}
+	if r.P50MS <= 0 || r.P99MS < r.P50MS || r.MaxMS < r.P99MS || r.AnswerP99MS <= 0 || r.CPUPerPushUS <= 0 {
+		t.Errorf("figures that cannot be: %+v", r)
+	}
+}

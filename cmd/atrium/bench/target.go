@@ -21,6 +21,7 @@ type target struct {
 
 	token  string // for all sessions
 	secret []byte // or: what tokens are signed with
+	apiKey string // for calls
 
 	process *process // nil: it was there before
 	dir     string   // to be removed in the end
@@ -76,8 +77,9 @@ func atriumTarget(self Self, s Server) (*target, error) {
 	random := make([]byte, 32)
 	rand.Read(random)
 	t.secret = []byte(hex.EncodeToString(random))
+	t.apiKey = hex.EncodeToString(random[:16]) + "-api"
 	var addr string
-	t.process, addr, err = self.start([]string{"ATRIUM_DATA_DIR=" + dir, "ATRIUM_JWT_SECRET=" + string(t.secret)},
+	t.process, addr, err = self.start([]string{"ATRIUM_DATA_DIR=" + dir, "ATRIUM_JWT_SECRET=" + string(t.secret), "ATRIUM_API_KEYS=" + t.apiKey},
 		"serve", "--addr", "127.0.0.1:0")
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
