@@ -23,7 +23,7 @@ type (
 	}
 	putMany struct {
 		Body struct {
-			Metrics []metric `json:"metrics" minItems:"1" maxItems:"1000"`
+			Metrics []metric `json:"metrics" minItems:"1" maxItems:"1000" nullable:"false"`
 		}
 	}
 	metric struct {

@@ -15,7 +15,8 @@ import (
 )
 
 type (
-	notification struct {
+	// Content is exported for the sake of the API's description alone.
+	Content struct {
 		Kind  string          `json:"kind" doc:"For programs: 1 to 64 bytes"`
 		Title string          `json:"title" doc:"For people: 1 to 256 bytes"`
 		Body  string          `json:"body,omitempty" doc:"Up to 4 KiB"`
@@ -23,12 +24,12 @@ type (
 	}
 	postOne struct {
 		UserID string `path:"userId"`
-		Body   notification
+		Body   Content
 	}
 	postMany struct {
 		Body struct {
-			UserIDs []string `json:"userIds" minItems:"1" maxItems:"1000" doc:"Each gets one"`
-			notification
+			UserIDs []string `json:"userIds" minItems:"1" maxItems:"1000" nullable:"false" doc:"Each gets one"`
+			Content
 		}
 	}
 	receipt struct {
@@ -41,7 +42,7 @@ type (
 	}
 	manyStored struct {
 		Body struct {
-			Notifications []receipt `json:"notifications"`
+			Notifications []receipt `json:"notifications" nullable:"false"`
 		}
 	}
 	inboxQuery struct {
@@ -52,7 +53,7 @@ type (
 	}
 	inboxPage struct {
 		Body struct {
-			Notifications []Stored `json:"notifications" doc:"The newest first"`
+			Notifications []Stored `json:"notifications" nullable:"false" doc:"The newest first"`
 			Unread        int64    `json:"unread" doc:"Of the whole inbox"`
 			More          bool     `json:"more" doc:"There are older ones"`
 		}
@@ -95,7 +96,7 @@ func (m *Module) Routes(a *api.API) {
 		out := new(manyStored)
 		var all []func()
 		for _, id := range slices.Compact(ids) {
-			r, deliver, err := m.post(tx, id, in.Body.notification)
+			r, deliver, err := m.post(tx, id, in.Body.Content)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -148,7 +149,7 @@ func (m *Module) Routes(a *api.API) {
 	})
 }
 
-func (m *Module) post(tx *db.Tx, userID string, n notification) (receipt, func(), error) {
+func (m *Module) post(tx *db.Tx, userID string, n Content) (receipt, func(), error) {
 	data, err := valueOf(n.Data)
 	if err != nil {
 		return receipt{}, nil, err

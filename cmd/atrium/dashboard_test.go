@@ -242,6 +242,7 @@ func TestMetricsRefused(t *testing.T) {
 		{"before 1970", put("m", map[string]any{"value": 1, "timestamp": "1969-12-31T23:59:59Z"}), 400},
 		{"before all", put("m", map[string]any{"value": 1, "timestamp": "0001-01-01T00:00:00Z"}), 400},
 		{"none", request{method: "POST", path: "/api/v1/metrics", body: map[string]any{"metrics": []any{}}}, 422},
+		{"null", request{method: "POST", path: "/api/v1/metrics", body: map[string]any{"metrics": nil}}, 422},
 		{"one bad of two", request{method: "POST", path: "/api/v1/metrics", body: map[string]any{"metrics": []any{
 			map[string]any{"metric": "good", "value": 1}, map[string]any{"metric": "atrium.x", "value": 1},
 		}}}, 403},

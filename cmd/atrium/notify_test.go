@@ -337,6 +337,8 @@ func TestNotificationsRefused(t *testing.T) {
 		{"a long user id", inboxPath(strings.Repeat("u", 257)), post(nil), 400},
 		{"a user id with control characters", inboxPath("a%0ab"), post(nil), 400},
 		{"no users", "/api/v1/notifications", post(map[string]any{"userIds": []any{}}), 422},
+		{"null as users", "/api/v1/notifications", post(map[string]any{"userIds": nil}), 422},
+		{"many without a title", "/api/v1/notifications", map[string]any{"userIds": []any{"bob"}, "kind": "k"}, 422},
 		{"one bad user of two", "/api/v1/notifications", post(map[string]any{"userIds": []any{"bob", ""}}), 400},
 		{"too many users", "/api/v1/notifications", post(map[string]any{"userIds": make([]string, 1001)}), 422},
 		{"no event", "/api/v1/users/bob/send", map[string]any{"event": ""}, 400},
