@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // metric returns a metric's value, as Prometheus would read it.
@@ -37,6 +38,9 @@ func TestMetrics(t *testing.T) {
 	bob.enter(doc)
 	bob.ask(moveMsg(doc, msg{"x": 1}))
 	dial(t, s, "carol").goodbye()
+	for s.metric("atrium_sessions") > 2 { // it takes a moment to leave
+		time.Sleep(time.Millisecond)
+	}
 	for name, want := range map[string]float64{
 		"atrium_sessions":                          2,
 		"atrium_documents_open":                    1,

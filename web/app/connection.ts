@@ -1,8 +1,17 @@
-// The stock WebSocket adapter, which also tells that only another token helps.
+// The stock WebSocket adapter, which also tells that only another token helps,
+// and of notifications, which share the connection.
 
+import { cbor } from "@automerge/automerge-repo/slim"
 import { WebSocketClientAdapter } from "@automerge/automerge-repo-network-websocket"
 
 const unauthenticated = 4401
+
+export interface Notification {
+  type: "notification:new"
+  id: string
+  title: string
+  body?: string
+}
 
 export class Connection extends WebSocketClientAdapter {
   #ended = false
@@ -10,6 +19,7 @@ export class Connection extends WebSocketClientAdapter {
   constructor(
     token: string,
     private readonly refused: () => void,
+    private readonly notified: (notification: Notification) => void,
   ) {
     super(`${location.origin.replace("http", "ws")}/ws?token=${encodeURIComponent(token)}`, 2_000)
   }
@@ -22,6 +32,12 @@ export class Connection extends WebSocketClientAdapter {
       this.#ended = true
       this.refused()
     })
+  }
+
+  override receiveMessage(bytes: Uint8Array): void {
+    const message = cbor.decode<{ type: string }>(new Uint8Array(bytes)) // an ArrayBuffer, whatever its type says
+    if (message.type === "notification:new") this.notified(message as Notification)
+    else super.receiveMessage(bytes)
   }
 
   override disconnect(): void {

@@ -3,7 +3,7 @@
 import { initializeWasm } from "@automerge/automerge/slim"
 import wasmUrl from "@automerge/automerge/automerge.wasm?url"
 import { type AutomergeUrl, type DocHandle, isValidAutomergeUrl, Repo } from "@automerge/automerge-repo/slim"
-import { Connection } from "./connection.ts"
+import { Connection, type Notification } from "./connection.ts"
 import { current, forget, isDevelopment, keep, mint, type Session } from "./session.ts"
 import { bind, type SharedText } from "./textarea.ts"
 
@@ -52,14 +52,25 @@ function enter({ token, name }: Session): void {
   say("waiting", "connecting…")
   const first = !connection
   if (connection) repo.networkSubsystem.removeNetworkAdapter(connection)
-  connection = new Connection(token, () => {
+  const refused = () => {
     forget()
     void askWho("Your session has ended. Sign in to go on.")
-  })
+  }
+  connection = new Connection(token, refused, notify)
   connection.on("peer-candidate", () => say("connected", "connected"))
   connection.on("peer-disconnected", () => say("trouble", "reconnecting…"))
   repo.networkSubsystem.addNetworkAdapter(connection)
   if (first) void open()
+}
+
+/** Shows a notification for a while. */
+function notify({ title, body }: Notification): void {
+  const note = document.createElement("p")
+  const heading = document.createElement("strong")
+  heading.textContent = title
+  note.append(heading, body ? ` ${body}` : "")
+  element("notifications").prepend(note)
+  setTimeout(() => note.remove(), 15_000)
 }
 
 async function open(): Promise<void> {

@@ -1,5 +1,6 @@
 // Atrium's own page in a real browser: two people, one text.
 
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core"
 import { afterAll, beforeAll, expect, test } from "vitest"
@@ -114,4 +115,20 @@ test("the page says when the line is down, and comes back with what was typed", 
   await alice.page.getByRole("button", { name: "Sign out" }).click()
   await alice.page.getByRole("heading", { name: "Sign in" }).waitFor()
   await Promise.all([alice.context.close(), bob.context.close()])
+})
+
+test("what a backend pushes is shown, by the command that Atrium prints", async () => {
+  const alice = await visit(atrium.http, "light")
+  await signIn(alice, "Alice")
+  const key = readFileSync(join(atrium.dataDir, "dev-api-key"), "utf8")
+  expect(atrium.log.join("\n")).toContain(`curl -H 'Authorization: Bearer ${key}'`)
+  const pushed = await fetch(`${atrium.http}/api/v1/users/alice/notifications`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ kind: "hello", title: "Hello from the shell", body: "You are 1st <b>" }),
+  })
+  expect(pushed.status).toBe(201)
+  await alice.page.getByRole("log").getByText("Hello from the shell You are 1st <b>").waitFor()
+  await picture(alice, "notification")
+  await alice.context.close()
 })
