@@ -91,37 +91,48 @@ func (m *Module) answers(msg *mux.Message) bool {
 // recent are the last few heads of a document's log. It is safe for concurrent
 // use.
 type recent struct {
-	mu    sync.Mutex
-	heads [32][]byte // one hash after the other, as in messages; guarded by mu
-	tops  [32]int64  // position of the newest change, by index in heads; guarded by mu
-	n     int        // how many there have been; guarded by mu
+	newest atomic.Pointer[past] // nil: none
+
+	mu   sync.Mutex
+	last [32]*past // guarded by mu
+	n    int       // how many there have been; guarded by mu
+}
+
+// past is what the heads were at a time.
+type past struct {
+	heads []byte // one hash after the other, as in messages
+	top   int64  // position of the newest change
 }
 
 const maxRecentHeads = 64
 
-// add says what the heads are since there are changes change in the log.
+// add says what the heads are since there are changes changes in the log.
 func (rc *recent) add(heads []change.Hash, changes int) {
 	if len(heads) > maxRecentHeads { // what has so many is not answered in haste
 		return
 	}
-	all := make([]byte, 0, len(heads)*len(change.Hash{}))
+	p := &past{make([]byte, 0, len(heads)*len(change.Hash{})), int64(changes - 1)} // the newest change is always a head
 	for i := range heads {
-		all = append(all, heads[i][:]...)
+		p.heads = append(p.heads, heads[i][:]...)
 	}
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
-	rc.heads[rc.n%len(rc.heads)] = all
-	rc.tops[rc.n%len(rc.tops)] = int64(changes - 1) // the newest change is always a head
+	rc.last[rc.n%len(rc.last)] = p
 	rc.n++
+	rc.newest.Store(p)
 }
 
-// top returns the position of the newest change of these heads.
+// top returns the position of the newest change of these heads. Nearly all who
+// ask have the newest.
 func (rc *recent) top(heads []byte) (int64, bool) {
+	if p := rc.newest.Load(); p != nil && bytes.Equal(p.heads, heads) {
+		return p.top, true
+	}
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
-	for i := rc.n - 1; i >= max(0, rc.n-len(rc.heads)); i-- {
-		if bytes.Equal(rc.heads[i%len(rc.heads)], heads) {
-			return rc.tops[i%len(rc.tops)], true
+	for i := rc.n - 1; i >= max(0, rc.n-len(rc.last)); i-- {
+		if p := rc.last[i%len(rc.last)]; bytes.Equal(p.heads, heads) {
+			return p.top, true
 		}
 	}
 	return 0, false

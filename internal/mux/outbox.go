@@ -52,8 +52,8 @@ type pending struct {
 	free  bool // it uses none of the budget
 }
 
-func newOutbox(conn net.Conn, budget int, patience time.Duration) *outbox {
-	o := &outbox{conn: conn, budget: budget, patience: patience}
+func (o *outbox) open(conn net.Conn, budget int, patience time.Duration) {
+	o.conn, o.budget, o.patience = conn, budget, patience
 	if c, ok := conn.(syscall.Conn); ok {
 		if raw, err := c.SyscallConn(); err == nil {
 			o.raw = raw
@@ -66,7 +66,6 @@ func newOutbox(conn net.Conn, budget int, patience time.Duration) *outbox {
 		}
 		return true // whatever came of it: never wait in here
 	}
-	return o
 }
 
 // send writes or queues a whole frame. It reports false if the frame would

@@ -26,13 +26,13 @@ type Session struct {
 	ws      *websocket.Conn // owned by run; it only reads
 	in      *readSide       // owned by run; ws's connection
 	gate    gate            // when reading ends
-	out     *outbox         // set once
-	codec   codec           // set once, by the first frame
-	token   string          // owned by run, until the join
-	limits  limit.Session   // owned by run
-	joined  bool            // owned by run
-	goodbye bool            // the peer has closed the connection as one should; owned by run
-	stopped atomic.Bool     // nothing more is to be handled
+	out     outbox
+	codec   codec         // set once, by the first frame
+	token   string        // owned by run, until the join
+	limits  limit.Session // owned by run
+	joined  bool          // owned by run
+	goodbye bool          // the peer has closed the connection as one should; owned by run
+	stopped atomic.Bool   // nothing more is to be handled
 
 	// Memo is for handlers of messages: what one of them wants to find again at
 	// the session's next message. Owned by the read goroutine.
@@ -54,10 +54,10 @@ func newSession(m *Mux, ws *websocket.Conn, in *readSide, token string) *Session
 	s := &Session{
 		ID: uuid.Must(uuid.NewV7()).String(), Since: time.Now(), mux: m, conn: in.Conn, ws: ws, in: in, token: token,
 		gate:   gate{conn: in.Conn},
-		out:    newOutbox(in.Conn, m.opts.QueueBytes, m.opts.Silence),
 		limits: limit.NewSession(m.opts.Limits),
 		closed: make(chan struct{}), quiet: make(chan struct{}), left: make(chan struct{}),
 	}
+	s.out.open(in.Conn, m.opts.QueueBytes, m.opts.Silence)
 	// gorilla's own handlers would write to the socket past the outbox.
 	ws.SetPingHandler(s.pinged)
 	ws.SetPongHandler(func(string) error {
