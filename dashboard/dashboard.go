@@ -13,12 +13,12 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"atrium/internal/db"
+	"atrium/internal/inorder"
 	"atrium/internal/limit"
 	"atrium/internal/mux"
 )
@@ -49,7 +49,7 @@ type Module struct {
 	opts  Options
 	log   *slog.Logger
 	subs  subscriptions
-	lines lines
+	lines inorder.Lines[Value] // by name
 	own   *own // nil: there are no own values
 }
 
@@ -72,7 +72,7 @@ func New(o Options) *Module {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	m := &Module{opts: o, log: o.Logger, subs: newSubscriptions(), lines: newLines()}
+	m := &Module{opts: o, log: o.Logger, subs: newSubscriptions()}
 	if o.Own != nil {
 		m.own = newOwn(o.Own, o.OwnEvery, m.Publish)
 	}
@@ -128,12 +128,12 @@ func (m *Module) Put(tx *db.Tx, values []Value) (deliver func(), err error) {
 		case err != nil:
 			return nil, err
 		}
-		m.lines.put(v, version)
+		m.lines.Put(v.Metric, version, v)
 		newest[v.Metric] = version
 	}
 	return func() {
 		for metric, version := range newest {
-			m.lines.send(metric, version, func(v Value) { m.tell(update(v)) })
+			m.lines.Send(metric, version, func(values []Value) { m.tell(update(values[len(values)-1])) })
 		}
 	}, nil
 }
@@ -168,77 +168,6 @@ func (m *Module) tell(u *updateMessage) {
 		if mayRead(s, u.Metric) {
 			s.SendLatest(key, f)
 		}
-	}
-}
-
-// lines bring the values of a metric to those who have subscribed in the order
-// in which they were committed, though many may call for it at once: a value is
-// put into its metric's line inside the transaction, and taken out when it, or
-// one behind it, is known to be committed. Only the newest is sent.
-type lines struct {
-	mu       sync.Mutex
-	byMetric map[string]*line // those with something under way; guarded by mu
-}
-
-// line is guarded by lines.mu.
-type line struct {
-	waiting   []event
-	committed int64 // the newest version known to be
-	sending   bool  // somebody sends what is committed
-}
-
-type event struct {
-	version int64
-	value   Value
-}
-
-func newLines() lines { return lines{byMetric: make(map[string]*line)} }
-
-// put is called in the transaction that made the version. Whatever is waiting
-// with this version or a later one was rolled back.
-func (l *lines) put(v Value, version int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	ln := l.byMetric[v.Metric]
-	if ln == nil {
-		ln = new(line)
-		l.byMetric[v.Metric] = ln
-	}
-	ln.waiting = slices.DeleteFunc(ln.waiting, func(x event) bool { return x.version >= version })
-	ln.waiting = append(ln.waiting, event{version, v})
-}
-
-// send sends the newest that waits up to a committed version. If somebody sends
-// already, it leaves this to them.
-func (l *lines) send(metric string, version int64, send func(Value)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	ln := l.byMetric[metric]
-	if ln == nil {
-		return // others have sent it
-	}
-	ln.committed = max(ln.committed, version)
-	if ln.sending {
-		return
-	}
-	ln.sending = true
-	for {
-		n := 0
-		for n < len(ln.waiting) && ln.waiting[n].version <= ln.committed {
-			n++
-		}
-		if n == 0 {
-			break
-		}
-		newest := ln.waiting[n-1].value
-		ln.waiting = ln.waiting[n:]
-		l.mu.Unlock()
-		send(newest)
-		l.mu.Lock()
-	}
-	ln.sending = false
-	if len(ln.waiting) == 0 {
-		delete(l.byMetric, metric)
 	}
 }
 

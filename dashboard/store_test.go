@@ -108,35 +108,17 @@ func TestRolledBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.wantBelow(t, "", `a="kept"@1`)
-	if waiting := m.lines.byMetric["a"].waiting; len(waiting) != 2 {
-		t.Fatalf("%d wait", len(waiting))
+	if n := m.lines.Waiting(); n != 2 {
+		t.Fatalf("%d wait", n)
 	}
 	kept()
 	last := m.mustPut(t, value(t, "a", `"last"`, 3))
-	if waiting := m.lines.byMetric["a"].waiting; len(waiting) != 1 || waiting[0].version != 2 {
-		t.Errorf("%v wait, want the last alone", waiting)
+	if n := m.lines.Waiting(); n != 1 {
+		t.Errorf("%d wait, want the last alone", n)
 	}
 	last()
-	if n := len(m.lines.byMetric); n != 0 {
-		t.Errorf("%d lines are left", n)
-	}
-}
-
-// TestLines: of what is committed, only the newest is told.
-func TestLines(t *testing.T) {
-	l := newLines()
-	for i := range 5 {
-		l.put(value(t, "m", "0", int64(i+1)), int64(i+1))
-	}
-	for _, test := range []struct{ version, want int64 }{{3, 3}, {1, 0}, {2, 0}, {5, 5}, {4, 0}} {
-		got := int64(0)
-		l.send("m", test.version, func(v Value) { got = v.Timestamp.Unix() })
-		if got != test.want {
-			t.Errorf("at %d: told of %d, want %d", test.version, got, test.want)
-		}
-	}
-	if len(l.byMetric) != 0 {
-		t.Errorf("%d lines are left", len(l.byMetric))
+	if n := m.lines.Waiting(); n != 0 {
+		t.Errorf("%d wait after delivery", n)
 	}
 }
 

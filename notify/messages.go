@@ -172,8 +172,12 @@ func (r *markRequest) ids() ([]string, error) {
 // announce puts a message to a user's sessions into their line; it is called in
 // the transaction, and what it returns after the commit.
 func (m *Module) announce(userID string, at position, message any) (deliver func()) {
-	m.lines.put(userID, event{at.version, message})
+	m.lines.Put(userID, at.version, message)
 	return func() {
-		m.lines.send(userID, at.version, func(message any) { m.opts.Mux.PublishUser(userID, message, nil) })
+		m.lines.Send(userID, at.version, func(messages []any) {
+			for _, message := range messages {
+				m.opts.Mux.PublishUser(userID, message, nil)
+			}
+		})
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"atrium/internal/db"
+	"atrium/internal/inorder"
 	"atrium/internal/limit"
 	"atrium/internal/mux"
 )
@@ -34,7 +35,7 @@ type Options struct {
 type Module struct {
 	opts  Options
 	log   *slog.Logger
-	lines lines
+	lines inorder.Lines[any] // messages to a user's sessions, by user id and version of the inbox
 }
 
 // Notification is one for one user.
@@ -60,7 +61,7 @@ func New(o Options) *Module {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	m := &Module{opts: o, log: o.Logger, lines: newLines()}
+	m := &Module{opts: o, log: o.Logger}
 	o.Mux.Handle("notification:list", mux.Route{Class: limit.Control, Handle: m.list})
 	o.Mux.Handle("notification:mark_read", mux.Route{Class: limit.Control, Handle: m.markRead})
 	return m

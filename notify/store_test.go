@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -133,58 +132,12 @@ func TestRolledBack(t *testing.T) {
 	}
 	_, deliver := m.mustAdd(t, "alice", "kept")
 	m.wantInbox(t, "alice", 1, "1 kept")
-	if waiting := m.lines.byUser["alice"].waiting; len(waiting) != 1 || waiting[0].message.(*newMessage).Title != "kept" {
-		t.Errorf("%v wait for delivery", waiting)
+	if n := m.lines.Waiting(); n != 1 {
+		t.Errorf("%d wait for delivery, want the last alone", n)
 	}
 	deliver()
 	deliver() // once more is harmless
-	if n := len(m.lines.byUser); n != 0 {
-		t.Errorf("%d lines are left", n)
-	}
-}
-
-// TestLines: whoever comes first sends what was committed before, too.
-func TestLines(t *testing.T) {
-	var sent []string
-	send := func(message any) { sent = append(sent, message.(string)) }
-	l := newLines()
-	for i := range 5 {
-		l.put("alice", event{int64(i + 1), fmt.Sprint(i + 1)})
-	}
-	l.put("bob", event{1, "bob's"})
-	tests := []struct {
-		user    string
-		version int64
-		want    string
-	}{
-		{"alice", 3, "1 2 3"}, {"alice", 1, ""}, {"alice", 2, ""}, {"bob", 1, "bob's"}, {"alice", 5, "4 5"}, {"alice", 4, ""},
-	}
-	for _, test := range tests {
-		sent = nil
-		l.send(test.user, test.version, send)
-		if got := strings.Join(sent, " "); got != test.want {
-			t.Errorf("%s at %d: sent %q, want %q", test.user, test.version, got, test.want)
-		}
-	}
-	if len(l.byUser) != 0 {
-		t.Errorf("%d lines are left", len(l.byUser))
-	}
-	// What comes while somebody sends is sent by them.
-	sent = nil
-	l.put("alice", event{6, "6"})
-	l.send("alice", 6, func(message any) {
-		if send(message); message == "6" {
-			l.put("alice", event{7, "7"})
-			l.send("alice", 7, send)
-			if len(sent) != 1 {
-				t.Errorf("sent %v while 6 was being sent", sent)
-			}
-		}
-	})
-	if got := strings.Join(sent, " "); got != "6 7" {
-		t.Errorf("sent %q, want 6 7", got)
-	}
-	if len(l.byUser) != 0 {
-		t.Errorf("%d lines are left", len(l.byUser))
+	if n := m.lines.Waiting(); n != 0 {
+		t.Errorf("%d wait after delivery", n)
 	}
 }
