@@ -14,8 +14,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"atrium/internal/db"
 	"atrium/internal/inorder"
@@ -50,7 +48,7 @@ type Module struct {
 	log   *slog.Logger
 	subs  subscriptions
 	lines inorder.Lines[Value] // by name
-	own   *own // nil: there are no own values
+	own   *own                 // nil: there are no own values
 }
 
 // Bounds, in bytes but for the last two.
@@ -140,7 +138,7 @@ func (m *Module) Put(tx *db.Tx, values []Value) (deliver func(), err error) {
 
 func (v *Value) check(now time.Time) error {
 	switch {
-	case !validName(v.Metric) || strings.Contains(v.Metric, "*"):
+	case !mux.ValidName(v.Metric) || strings.Contains(v.Metric, "*"):
 		return mux.NewError(mux.BadRequest, "a metric's name must have 1 to 256 bytes, without control characters and asterisks")
 	case strings.HasPrefix(v.Metric, ownPrefix):
 		return mux.NewError(mux.Forbidden, "names that begin with atrium. are Atrium's own")
@@ -154,10 +152,6 @@ func (v *Value) check(now time.Time) error {
 		return mux.NewError(mux.BadRequest, "a metric's value must be a JSON value of at most 16 KiB")
 	}
 	return nil
-}
-
-func validName(s string) bool {
-	return s != "" && len(s) <= maxName && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // tell sends an update to those who have subscribed and may see it.

@@ -3,7 +3,6 @@ package dashboard
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"atrium/internal/auth"
 	"atrium/internal/db"
@@ -37,7 +36,7 @@ const (
 )
 
 func newCurrent(v Value) current {
-	return current{v.Metric, v.Value, v.Timestamp.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano)}
+	return current{v.Metric, v.Value, mux.Timestamp(v.Timestamp)}
 }
 
 func update(v Value) *updateMessage { return &updateMessage{"dashboard:update", newCurrent(v)} }
@@ -102,7 +101,7 @@ func patternsOf(msg *mux.Message) ([]string, error) {
 		return nil, mux.NewError(mux.BadRequest, msg.Type+": metrics must have 1 to 1000 entries")
 	}
 	for _, p := range req.Metrics {
-		if !validName(p) || strings.Contains(p[:len(p)-1], "*") {
+		if !mux.ValidName(p) || strings.Contains(p[:len(p)-1], "*") {
 			return nil, mux.NewError(mux.BadRequest, msg.Type+": a name must have 1 to 256 bytes, without control characters, and an asterisk at most at its end")
 		}
 	}

@@ -11,7 +11,6 @@ import (
 
 	"atrium/internal/api"
 	"atrium/internal/db"
-	"atrium/internal/mux"
 )
 
 type (
@@ -60,22 +59,10 @@ type (
 	}
 	sendEvent struct {
 		UserID string `path:"userId"`
-		Body   struct {
-			Event string          `json:"event" doc:"1 to 256 bytes"`
-			Data  json.RawMessage `json:"data,omitempty" doc:"Any value, up to 64 KiB"`
-		}
+		Body   api.Event
 	}
 	empty struct{}
-
-	// eventMessage is what a backend sends to sessions as it likes.
-	eventMessage struct {
-		Type  string    `json:"type"`
-		Event string    `json:"event"`
-		Data  mux.Value `json:"data"`
-	}
 )
-
-const maxEvent = 256 // bytes of its name
 
 // Routes registers the calls about inboxes.
 func (m *Module) Routes(a *api.API) {
@@ -134,23 +121,16 @@ func (m *Module) Routes(a *api.API) {
 		Method: http.MethodPost, Path: "/users/{userId}/send", OperationID: "send-event", Tags: tags, DefaultStatus: http.StatusAccepted,
 		Summary: "Send an event to a user's sessions", Description: "Delivered now, and not stored.",
 	}, api.Backend, func(_ context.Context, _ *db.Tx, in *sendEvent) (*empty, func(), error) {
-		data, err := valueOf(in.Body.Data)
-		switch {
-		case err != nil:
+		message, err := in.Body.Message("")
+		if err != nil {
 			return nil, nil, err
-		case in.Body.Event == "" || len(in.Body.Event) > maxEvent || !clean(in.Body.Event):
-			return nil, nil, mux.NewError(mux.BadRequest, "event must have 1 to 256 bytes, without control characters")
-		case data.Len() > mux.MaxMessage:
-			return nil, nil, mux.NewError(mux.BadRequest, "data must have at most 64 KiB")
 		}
-		return new(empty), func() {
-			m.opts.Mux.PublishUser(in.UserID, &eventMessage{"event", in.Body.Event, data}, nil)
-		}, nil
+		return new(empty), func() { m.opts.Mux.PublishUser(in.UserID, message, nil) }, nil
 	})
 }
 
 func (m *Module) post(tx *db.Tx, userID string, n Content) (receipt, func(), error) {
-	data, err := valueOf(n.Data)
+	data, err := api.Value(n.Data)
 	if err != nil {
 		return receipt{}, nil, err
 	}
@@ -159,16 +139,4 @@ func (m *Module) post(tx *db.Tx, userID string, n Content) (receipt, func(), err
 		return receipt{}, nil, err
 	}
 	return receipt{userID, s.ID, s.Seq}, deliver, nil
-}
-
-// valueOf reads a value from a body. It also decodes it: some JSON is beyond
-// what others can be told, such as 1e999.
-func valueOf(data json.RawMessage) (v mux.Value, err error) {
-	if data == nil {
-		return v, nil
-	}
-	if err := json.Unmarshal(data, &v); err != nil {
-		return v, mux.NewError(mux.BadRequest, "data must be a JSON value")
-	}
-	return v, nil
 }

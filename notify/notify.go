@@ -11,10 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -49,11 +46,10 @@ type Notification struct {
 
 // Bounds of a notification, in bytes.
 const (
-	maxUserID = 256 // as in tokens
-	maxKind   = 64
-	maxTitle  = 256
-	maxBody   = 4 << 10
-	maxData   = 16 << 10 // as JSON
+	maxKind  = 64
+	maxTitle = 256
+	maxBody  = 4 << 10
+	maxData  = 16 << 10 // as JSON
 )
 
 // New returns the module, plugged into o.Mux.
@@ -86,7 +82,7 @@ func (m *Module) add(tx *db.Tx, n Notification) (*Stored, func(), error) {
 		ID: uuid.Must(uuid.NewV7()).String(), Kind: n.Kind, Title: n.Title, Body: n.Body,
 		Data: data, created: time.Now(),
 	}
-	s.CreatedAt = timestamp(s.created)
+	s.CreatedAt = mux.Timestamp(s.created)
 	at, err := insert(tx, n.UserID, s)
 	if err != nil {
 		return nil, nil, err
@@ -104,13 +100,13 @@ func (m *Module) add(tx *db.Tx, n Notification) (*Stored, func(), error) {
 // check returns the data as JSON.
 func (n *Notification) check() (data json.RawMessage, err error) {
 	switch {
-	case n.UserID == "" || len(n.UserID) > maxUserID || !clean(n.UserID):
+	case !mux.ValidName(n.UserID):
 		return nil, mux.NewError(mux.BadRequest, "userId must have 1 to 256 bytes, without control characters")
-	case n.Kind == "" || len(n.Kind) > maxKind || !clean(n.Kind):
+	case !mux.ValidName(n.Kind) || len(n.Kind) > maxKind:
 		return nil, mux.NewError(mux.BadRequest, "kind must have 1 to 64 bytes, without control characters")
-	case n.Title == "" || len(n.Title) > maxTitle || !storable(n.Title):
+	case n.Title == "" || !mux.ValidText(n.Title, maxTitle):
 		return nil, mux.NewError(mux.BadRequest, "title must have 1 to 256 bytes")
-	case len(n.Body) > maxBody || !storable(n.Body):
+	case !mux.ValidText(n.Body, maxBody):
 		return nil, mux.NewError(mux.BadRequest, "body must have at most 4 KiB")
 	}
 	if data, err = json.Marshal(n.Data); err != nil {
@@ -120,16 +116,6 @@ func (n *Notification) check() (data json.RawMessage, err error) {
 		return nil, mux.NewError(mux.BadRequest, "data must have at most 16 KiB")
 	}
 	return data, nil
-}
-
-// clean reports whether s can be a name.
-func clean(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) }
-
-// storable reports whether every database takes s as a text.
-func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
-
-func timestamp(t time.Time) string {
-	return t.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano)
 }
 
 // unavailable tells a client of a store that failed; coded errors pass.

@@ -93,7 +93,7 @@ func read(tx *db.Tx, userID string, p page) (list []Stored, unread int64, more b
 			return list, unread, true, nil
 		}
 		s.Data = json.RawMessage(data)
-		s.CreatedAt = timestamp(time.UnixMicro(created))
+		s.CreatedAt = mux.Timestamp(time.UnixMicro(created))
 		list = append(list, s)
 	}
 	return list, unread, false, rows.Err()

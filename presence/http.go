@@ -19,7 +19,7 @@ type (
 	}
 	statesBody struct {
 		Body struct {
-			Users []State `json:"users"`
+			Users []State `json:"users" nullable:"false"`
 		}
 	}
 	userPath struct {
@@ -27,7 +27,7 @@ type (
 	}
 	sessionsBody struct {
 		Body struct {
-			Sessions []session `json:"sessions"`
+			Sessions []session `json:"sessions" nullable:"false"`
 		}
 	}
 	session struct {
@@ -61,7 +61,7 @@ func (m *Module) Routes(a *api.API) {
 		out := new(sessionsBody)
 		out.Body.Sessions = []session{}
 		for _, s := range m.opts.Mux.SessionsOf(in.UserID) {
-			out.Body.Sessions = append(out.Body.Sessions, session{s.ID, s.SenderID, *timestamp(s.Since)})
+			out.Body.Sessions = append(out.Body.Sessions, session{s.ID, s.SenderID, mux.Timestamp(s.Since)})
 		}
 		return out, nil
 	})

@@ -99,14 +99,12 @@ func userIDs(msg *mux.Message) ([]string, error) {
 		return nil, mux.NewError(mux.BadRequest, msg.Type+": userIds must have 1 to 1000 entries")
 	}
 	for _, id := range req.UserIDs {
-		if id == "" || len(id) > maxUserID {
-			return nil, mux.NewError(mux.BadRequest, msg.Type+": a user id has 1 to 256 bytes")
+		if !mux.ValidName(id) {
+			return nil, mux.NewError(mux.BadRequest, msg.Type+": a user id has 1 to 256 bytes, without control characters")
 		}
 	}
 	return req.UserIDs, nil
 }
-
-const maxUserID = 256 // as in tokens
 
 func (m *Module) set(msg *mux.Message) (mux.Acknowledgement, error) {
 	var req setRequest
@@ -190,6 +188,6 @@ func (m *Module) States(ctx context.Context, userIDs []string) ([]State, error) 
 }
 
 func timestamp(t time.Time) *string {
-	text := t.UTC().Format(time.RFC3339Nano)
+	text := mux.Timestamp(t)
 	return &text
 }
