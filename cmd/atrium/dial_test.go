@@ -35,6 +35,15 @@ func docs(pattern, level string) option {
 	}
 }
 
+func rooms(pattern, level string) option {
+	return func(d *dialing) {
+		if d.claims.Rooms == nil {
+			d.claims.Rooms = make(map[string]string)
+		}
+		d.claims.Rooms[pattern] = level
+	}
+}
+
 func metric(pattern, level string) option {
 	return func(d *dialing) {
 		if d.claims.Metrics == nil {

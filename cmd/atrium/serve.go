@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"atrium/chat"
 	"atrium/collab"
 	"atrium/dashboard"
 	"atrium/internal/api"
@@ -90,6 +91,7 @@ type server struct {
 	presence  *presence.Module
 	notify    *notify.Module
 	dashboard *dashboard.Module
+	chat      *chat.Module
 	api       *api.API
 	profiler  *profiler // nil: not asked for
 	draining  atomic.Bool
@@ -128,6 +130,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 		return nil, err
 	}
 	s.notify = notify.New(notify.Options{DB: s.db, Mux: s.mux, Logger: log})
+	s.chat = chat.New(chat.Options{DB: s.db, Mux: s.mux, Mentioned: s.mentioned, Logger: log})
 	s.dashboard = dashboard.New(dashboard.Options{DB: s.db, Mux: s.mux, Own: (&vitals{server: s}).values, Logger: log})
 	s.collab = collab.New(collab.Options{DB: s.db, Mux: s.mux, SenderID: identity.SenderID, Logger: log})
 
@@ -143,6 +146,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	routes.Handle("GET /ws", s.mux)
 	s.presence.Routes(s.api)
 	s.notify.Routes(s.api)
+	s.chat.Routes(s.api)
 	s.dashboard.Routes(s.api)
 	s.api.Routes(routes)
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { status(w, http.StatusOK, "ok") })
@@ -207,6 +211,9 @@ func (s *server) close() error {
 	}
 	if s.dashboard != nil {
 		s.dashboard.Close()
+	}
+	if s.chat != nil {
+		s.chat.Close()
 	}
 	if s.presence != nil {
 		s.presence.Close()

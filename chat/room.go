@@ -1,0 +1,199 @@
+package chat
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	"atrium/internal/mux"
+)
+
+// room is one that somebody is in. Its messages are in the database.
+type room struct {
+	id   string
+	uses int // sessions that are in it or joining; guarded by Module.mu
+
+	mu     sync.Mutex
+	told   int64              // the newest seq that those in here have been told; guarded by mu
+	people map[string]*person // by user id; guarded by mu
+}
+
+// person is a user who is in a room. It is guarded by room.mu.
+type person struct {
+	user     mux.User
+	sessions []*mux.Session
+	typing   *typing // nil: no
+}
+
+// live is what those in a room are told at a seq.
+type live struct {
+	seq     int64
+	message any
+}
+
+const (
+	maxRoomsOfSession = 1000
+	maxMembers        = 1000 // in one answer
+)
+
+func topic(roomID string) string { return "chat/" + roomID }
+
+// hold returns a room, to be released.
+func (m *Module) hold(roomID string) *room {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.rooms[roomID]
+	if r == nil {
+		r = &room{id: roomID, people: make(map[string]*person)}
+		m.rooms[roomID] = r
+	}
+	r.uses++
+	return r
+}
+
+func (m *Module) release(r *room) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.uses--; r.uses == 0 {
+		delete(m.rooms, r.id)
+	}
+}
+
+// room returns the room that a session is in, nil if it is not.
+func (m *Module) room(s *mux.Session, roomID string) *room {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.in[s][roomID]
+}
+
+func (m *Module) roomsOf(s *mux.Session) (list []*room) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.in[s] {
+		list = append(list, r)
+	}
+	return list
+}
+
+// record says that a session is in a room. It reports whether that is new, and
+// false for ok if it is in too many.
+func (m *Module) record(s *mux.Session, r *room) (fresh, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rooms := m.in[s]
+	if rooms[r.id] != nil {
+		return false, true
+	}
+	if len(rooms) == maxRoomsOfSession {
+		return false, false
+	}
+	if rooms == nil {
+		rooms = make(map[string]*room)
+		m.in[s] = rooms
+	}
+	rooms[r.id] = r
+	r.uses++
+	return true, true
+}
+
+// tell tells those in a room what has been committed.
+func (m *Module) tell(roomID string, events []live) {
+	m.mu.Lock()
+	r := m.rooms[roomID]
+	m.mu.Unlock()
+	if r == nil {
+		return // who joins from now on reads it
+	}
+	for _, e := range events {
+		r.mu.Lock()
+		if e.seq > r.told {
+			r.told = e.seq
+			m.opts.Mux.Publish(topic(roomID), e.message, nil)
+		}
+		r.mu.Unlock()
+	}
+}
+
+// announce puts an event into its room's line; it is called in the transaction,
+// and what it returns after the commit.
+func (m *Module) announce(roomID string, seq int64, message any) (deliver func()) {
+	m.lines.Put(roomID, seq, live{seq, message})
+	return func() {
+		// Not here: who sends a line may have to send what others add to it, too.
+		m.telling.Go(func() {
+			m.lines.Send(roomID, seq, func(events []live) { m.tell(roomID, events) })
+		})
+	}
+}
+
+// enter takes a session in, unless those in the room have been told more than up
+// to seq: what the session has been told of its past, it is to be told with.
+// welcome is called with the seq behind which the session hears everything.
+func (m *Module) enter(r *room, s *mux.Session, seq int64, welcome func(told int64, people []member, total int)) (ok bool, err error) {
+	u := mux.UserOf(s.Identity())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.told > seq {
+		return false, nil
+	}
+	fresh, ok := m.record(s, r)
+	if !ok {
+		return false, mux.NewError(mux.BadRequest, "chat:join: more than 1000 rooms in one session")
+	}
+	if len(r.people) == 0 {
+		r.told = seq
+	}
+	if fresh {
+		p := r.people[u.ID]
+		if p == nil {
+			m.opts.Mux.Publish(topic(r.id), &userMessage{"chat:user_joined", r.id, u.ID, u.Name}, nil)
+			p = new(person)
+			r.people[u.ID] = p
+		}
+		p.user = u
+		p.sessions = append(p.sessions, s)
+		m.opts.Mux.Subscribe(s, topic(r.id))
+	}
+	people, total := r.members()
+	welcome(r.told, people, total)
+	return true, nil
+}
+
+// members are those who are in the room. It is called with mu held.
+func (r *room) members() (list []member, total int) {
+	list = make([]member, 0, len(r.people))
+	for _, p := range r.people {
+		list = append(list, member{p.user.ID, p.user.Name, p.user.Avatar, len(p.sessions)})
+	}
+	slices.SortFunc(list, func(a, b member) int {
+		return cmp.Or(cmp.Compare(a.Username, b.Username), cmp.Compare(a.UserID, b.UserID))
+	})
+	return list[:min(len(list), maxMembers)], len(list)
+}
+
+// remove takes a session out of a room, if it is in.
+func (m *Module) remove(r *room, s *mux.Session) {
+	m.mu.Lock()
+	if m.in[s][r.id] != r {
+		m.mu.Unlock()
+		return
+	}
+	delete(m.in[s], r.id)
+	if len(m.in[s]) == 0 {
+		delete(m.in, s)
+	}
+	m.mu.Unlock()
+	defer m.release(r)
+
+	m.opts.Mux.Unsubscribe(s, topic(r.id))
+	id := s.Identity().UserID
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.people[id]
+	m.hush(r, p, s)
+	p.sessions = slices.DeleteFunc(p.sessions, func(x *mux.Session) bool { return x == s })
+	if len(p.sessions) == 0 {
+		delete(r.people, id)
+		m.opts.Mux.Publish(topic(r.id), &userMessage{"chat:user_left", r.id, p.user.ID, p.user.Name}, nil)
+	}
+}
