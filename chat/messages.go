@@ -120,28 +120,23 @@ func (m *Module) join(msg *mux.Message) (mux.Acknowledgement, error) {
 	s := msg.Session
 	r := m.hold(req.RoomID)
 	defer m.release(r)
-	for {
-		past, err := m.past(r.id, s.Identity().UserID, req.Since)
-		if err != nil {
-			return nil, err
-		}
-		// Others may have been told more meanwhile: then it is read again.
-		entered, err := m.enter(r, s, past.last, func(told int64, people []member, count int) {
-			ack := &joinAck{
-				LastSeq: told, Messages: []any{}, Members: people, MemberCount: count,
-				ReadSeq: past.readSeq, Unread: past.unread, Truncated: past.truncated,
-			}
-			for i := range past.events {
-				if e := &past.events[i]; e.seq <= told { // the rest is about to be told to everybody
-					ack.Messages = append(ack.Messages, e.message())
-				}
-			}
-			msg.Reply().Ack(ack)
-		})
-		if err != nil || entered {
-			return mux.Later, err
-		}
+	p, err := m.past(r.id, s.Identity().UserID, req.Since)
+	if err != nil {
+		return nil, err
 	}
+	err = m.enter(r, s, p, func(told int64, people []member, count int) {
+		ack := &joinAck{
+			LastSeq: told, Messages: []any{}, Members: people, MemberCount: count,
+			ReadSeq: p.readSeq, Unread: p.unread, Truncated: p.truncated,
+		}
+		for i := range p.events {
+			if e := &p.events[i]; e.seq <= told { // the rest is about to be told to everybody
+				ack.Messages = append(ack.Messages, e.message())
+			}
+		}
+		msg.Reply().Ack(ack)
+	})
+	return mux.Later, err
 }
 
 // past is what somebody who joins finds.
@@ -153,10 +148,11 @@ type past struct {
 }
 
 // past reads a room as of now, for a member, which the user becomes.
-func (m *Module) past(roomID, userID string, since *int64) (p past, err error) {
+func (m *Module) past(roomID, userID string, since *int64) (*past, error) {
+	p := new(past)
 	for {
 		var isMember bool
-		err = m.loading(func(tx *db.Tx) (err error) {
+		err := m.loading(func(tx *db.Tx) (err error) {
 			if p.membership, isMember, err = membershipOf(tx, roomID, userID); err != nil || !isMember {
 				return err
 			}
@@ -175,9 +171,25 @@ func (m *Module) past(roomID, userID string, since *int64) (p past, err error) {
 			return p, err
 		}
 		if err = m.storing(func(tx *db.Tx) error { return enlist(tx, roomID, userID, time.Now()) }); err != nil {
-			return p, err
+			return nil, err
 		}
 	}
+}
+
+// extend reads what has happened since.
+func (m *Module) extend(p *past, roomID string) error {
+	return m.loading(func(tx *db.Tx) error {
+		last, err := lastSeq(tx, roomID)
+		if err != nil {
+			return err
+		}
+		more, truncated, err := missed(tx, roomID, p.last, last)
+		if truncated { // what came before is not connected with it any more
+			p.events, p.truncated = nil, true
+		}
+		p.events, p.last = append(p.events, more...), last
+		return err
+	})
 }
 
 func sentEvents(list []*Message) []event {

@@ -126,37 +126,39 @@ func (m *Module) announce(roomID string, seq int64, message any) (deliver func()
 	}
 }
 
-// enter takes a session in, unless those in the room have been told more than up
-// to seq: what the session has been told of its past, it is to be told with.
+// enter takes a session in. What it is told of the past is to end where those in
+// the room are: what they have been told since p was read is added to it, and
 // welcome is called with the seq behind which the session hears everything.
-func (m *Module) enter(r *room, s *mux.Session, seq int64, welcome func(told int64, people []member, total int)) (ok bool, err error) {
+func (m *Module) enter(r *room, s *mux.Session, p *past, welcome func(told int64, people []member, total int)) error {
 	u := mux.UserOf(s.Identity())
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.told > seq {
-		return false, nil
+	if r.told > p.last {
+		if err := m.extend(p, r.id); err != nil {
+			return err
+		}
 	}
 	fresh, ok := m.record(s, r)
 	if !ok {
-		return false, mux.NewError(mux.BadRequest, "chat:join: more than 1000 rooms in one session")
+		return mux.NewError(mux.BadRequest, "chat:join: more than 1000 rooms in one session")
 	}
 	if len(r.people) == 0 {
-		r.told = seq
+		r.told = p.last
 	}
 	if fresh {
-		p := r.people[u.ID]
-		if p == nil {
+		who := r.people[u.ID]
+		if who == nil {
 			m.opts.Mux.Publish(topic(r.id), &userMessage{"chat:user_joined", r.id, u.ID, u.Name}, nil)
-			p = new(person)
-			r.people[u.ID] = p
+			who = new(person)
+			r.people[u.ID] = who
 		}
-		p.user = u
-		p.sessions = append(p.sessions, s)
+		who.user = u
+		who.sessions = append(who.sessions, s)
 		m.opts.Mux.Subscribe(s, topic(r.id))
 	}
 	people, total := r.members()
 	welcome(r.told, people, total)
-	return true, nil
+	return nil
 }
 
 // members are those who are in the room. It is called with mu held.
