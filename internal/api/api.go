@@ -109,12 +109,7 @@ func Get[I, O any](a *API, op huma.Operation, access Access, handle func(ctx con
 // is one, after the commit. handle may run more than once before that.
 func Post[I, O any](a *API, op huma.Operation, access Access, handle func(ctx context.Context, tx *db.Tx, in *I) (out *O, deliver func(), err error)) {
 	a.describe(&op, access)
-	if op.Method == http.MethodPost {
-		op.Parameters = append(op.Parameters, &huma.Param{
-			Name: idempotencyKey, In: "header", Schema: &huma.Schema{Type: huma.TypeString},
-			Description: "Any text of at most 255 bytes. The same call with the same key takes effect once in 24 hours, and gets the same answer.",
-		})
-	}
+	describeKey(&op)
 	huma.Register(a.calls, op, func(ctx context.Context, in *I) (*O, error) {
 		claim, err := newClaim(ctx, op.OperationID, in)
 		if err != nil {
@@ -144,6 +139,49 @@ func Post[I, O any](a *API, op huma.Operation, access Access, handle func(ctx co
 		}
 		return out, nil
 	})
+}
+
+// Do registers a call with an effect that is not of one transaction. handle must
+// be such that doing it again changes nothing: with an Idempotency-Key its answer
+// is stored afterwards.
+func Do[I, O any](a *API, op huma.Operation, access Access, handle func(ctx context.Context, in *I) (*O, error)) {
+	a.describe(&op, access)
+	describeKey(&op)
+	huma.Register(a.calls, op, func(ctx context.Context, in *I) (out *O, err error) {
+		claim, err := newClaim(ctx, op.OperationID, in)
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		var stored []byte
+		if claim != nil {
+			err = a.opts.DB.Write(ctx, func(tx *db.Tx) (err error) {
+				stored, err = claim.look(tx)
+				return err
+			})
+		}
+		switch {
+		case err != nil:
+			return nil, a.problem(err)
+		case stored != nil:
+			return out, a.problem(json.Unmarshal(stored, &out))
+		}
+		if out, err = handle(ctx, in); err == nil && claim != nil {
+			err = a.opts.DB.Write(ctx, func(tx *db.Tx) error { return claim.store(tx, out) })
+		}
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		return out, nil
+	})
+}
+
+func describeKey(op *huma.Operation) {
+	if op.Method == http.MethodPost {
+		op.Parameters = append(op.Parameters, &huma.Param{
+			Name: idempotencyKey, In: "header", Schema: &huma.Schema{Type: huma.TypeString},
+			Description: "Any text of at most 255 bytes. The same call with the same key takes effect once in 24 hours, and gets the same answer.",
+		})
+	}
 }
 
 // describe completes an operation.

@@ -14,13 +14,17 @@ import (
 	"atrium/internal/auth"
 )
 
-// Access says who may make a call.
-type Access uint8
+// Access says who may make a call; param returns the parameters of its path. It
+// is asked before the body is read.
+type Access func(c *Caller, param func(name string) string) bool
 
-const (
-	Backend Access = iota // who has an API key, or a token with admin
-	OwnUser               // besides, the user that the path names as {userId}
-)
+// Backend lets those call who have an API key, or a token with admin.
+func Backend(c *Caller, _ func(string) string) bool { return c.Backend() }
+
+// OwnUser lets the user call, besides, whom the path names as {userId}.
+func OwnUser(c *Caller, param func(string) string) bool {
+	return c.Backend() || param("userId") == c.Identity.UserID
+}
 
 // Caller is who makes a call.
 type Caller struct {
@@ -28,6 +32,14 @@ type Caller struct {
 	// which is no user's id.
 	Name     string
 	Identity *auth.Identity // of the token; nil: it was an API key
+}
+
+// UserID is whom what the caller does is attributed to.
+func (c *Caller) UserID() string {
+	if c.Identity == nil {
+		return "api"
+	}
+	return c.Identity.UserID
 }
 
 // Backend reports whether the caller may do everything.
@@ -61,8 +73,7 @@ func (a *API) authorise(access Access) func(huma.Context, func(huma.Context)) {
 			a.unauthenticated(ctx, "neither an API key nor a valid token")
 			return
 		}
-		own := access == OwnUser && caller.Identity != nil && ctx.Param("userId") == caller.Identity.UserID
-		if !caller.Backend() && !own {
+		if !access(caller, ctx.Param) {
 			huma.WriteErr(a.root, ctx, http.StatusForbidden, "not granted")
 			return
 		}

@@ -86,3 +86,13 @@ func (c *claim) store(tx *db.Tx, out any) error {
 	}
 	return err
 }
+
+// OnceName names what a call is about to do once: the same for the same caller,
+// call and Idempotency-Key, and for nothing else. It is empty without a key.
+func OnceName(ctx context.Context, route string) string {
+	key, _ := ctx.Value(claimKey{}).(string)
+	if key == "" {
+		return ""
+	}
+	return CallerOf(ctx).Name + "\x00" + route + "\x00" + key
+}
