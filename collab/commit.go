@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"atrium/collab/docsync"
 	"atrium/internal/mux"
 )
 
@@ -39,10 +40,20 @@ func (r *room) commit() {
 	}
 }
 
+// writer is whom changes come from: a member, or a call. It is the Tag of their
+// peers.
+type writer interface {
+	userID() string // whom the changes are attributed to
+	// refuse tells why a change was refused. reply is to what brought it, if that
+	// is being handled now.
+	refuse(p *docsync.Peer, reply *mux.Reply, e *mux.Error)
+	sendAway(e *mux.Error) // it has to send again what it has sent
+}
+
 // entries are the staged changes as rows: one for each run of changes of one user.
 func (r *room) entries() (entries []entry) {
 	for _, s := range r.doc.Staged() {
-		userID := s.From.Tag.(*member).session.Identity().UserID
+		userID := s.From.Tag.(writer).userID()
 		if n := len(entries); n > 0 && entries[n-1].userID == userID {
 			entries[n-1].chunks = append(entries[n-1].chunks, s.Chunk...)
 			continue
@@ -79,6 +90,6 @@ func (r *room) failed(err error) {
 		}
 	}
 	for _, p := range r.doc.Abandon() {
-		p.Tag.(*member).session.Refuse(mux.CloseGoingAway, mux.NewError(mux.Unavailable, "changes could not be stored"))
+		p.Tag.(writer).sendAway(mux.NewError(mux.Unavailable, "changes could not be stored"))
 	}
 }

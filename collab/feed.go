@@ -10,7 +10,7 @@ import (
 // not known any more.
 type run struct {
 	from, to int
-	by       *member
+	by       writer
 	userID   string
 }
 
@@ -18,11 +18,11 @@ type run struct {
 func (r *room) stagedRuns(runs []run) []run {
 	at := r.doc.Len()
 	for i, s := range r.doc.Staged() {
-		m := s.From.Tag.(*member)
-		if n := len(runs); n > 0 && runs[n-1].by == m {
+		w := s.From.Tag.(writer)
+		if n := len(runs); n > 0 && runs[n-1].by == w {
 			runs[n-1].to++
 		} else {
-			runs = append(runs, run{at + i, at + i + 1, m, m.identity.UserID})
+			runs = append(runs, run{at + i, at + i + 1, w, w.userID()})
 		}
 	}
 	return runs
@@ -47,7 +47,7 @@ func (r *room) tellChanges() (more bool) {
 			return
 		}
 		x := r.nextRun(m.pos)
-		for x.by == m && m.pos < r.doc.Len() { // its own: it has been told by the answer
+		for x.by == writer(m) && m.pos < r.doc.Len() { // its own: it has been told by the answer
 			m.pos = x.to
 			x = r.nextRun(m.pos)
 		}

@@ -191,6 +191,17 @@ func (r *room) charge(m *member, p *docsync.Peer) bool {
 	return false
 }
 
+func (m *member) userID() string { return m.session.Identity().UserID }
+
+func (m *member) refuse(p *docsync.Peer, reply *mux.Reply, e *mux.Error) {
+	if reply == nil || reply.Session != m.session {
+		reply = m.takeReply(p)
+	}
+	reply.Fail(e)
+}
+
+func (m *member) sendAway(e *mux.Error) { m.session.Refuse(mux.CloseGoingAway, e) }
+
 // takeReply returns the reply that is to be acknowledged next for changes of p,
 // or one without an id.
 func (m *member) takeReply(p *docsync.Peer) *mux.Reply {

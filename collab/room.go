@@ -311,16 +311,12 @@ func (r *room) refuse(refused []docsync.Refusal, reply *mux.Reply) {
 		if errors.Is(x.Err, docsync.ErrAgain) && (reply == nil || reply.ID.IsZero()) {
 			continue
 		}
-		s := x.Peer.Tag.(*member).session
+		w := x.Peer.Tag.(writer)
 		r.module.stats.Refused.Add(1)
-		r.log.Warn("change refused", "change", x.Change.String(), "reason", x.Err.Error(), "user", s.Identity().UserID, "session", s.ID)
+		r.log.Warn("change refused", "change", x.Change.String(), "reason", x.Err.Error(), "user", w.userID())
 		if errors.Is(x.Err, docsync.ErrFull) {
-			s.Refuse(mux.CloseGoingAway, mux.NewError(mux.Unavailable, x.Err.Error()))
+			w.sendAway(mux.NewError(mux.Unavailable, x.Err.Error()))
 			continue
-		}
-		to := reply
-		if reply == nil || reply.Session != s {
-			to = x.Peer.Tag.(*member).takeReply(x.Peer)
 		}
 		what := "change " + x.Change.String()
 		if x.Change == (change.Hash{}) {
@@ -330,7 +326,7 @@ func (r *room) refuse(refused []docsync.Refusal, reply *mux.Reply) {
 		if errors.Is(x.Err, docsync.ErrMissing) {
 			code = mux.Conflict
 		}
-		to.Fail(mux.NewError(code, what+" refused: "+x.Err.Error()))
+		w.refuse(x.Peer, reply, mux.NewError(code, what+" refused: "+x.Err.Error()))
 	}
 }
 
