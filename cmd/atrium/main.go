@@ -13,6 +13,8 @@ type cli struct {
 	Serve serveCommand `cmd:"" help:"Serve clients."`
 	Token tokenCommand `cmd:"" help:"Print a token signed with the configured secret."`
 	Bench benchCommand `cmd:"" help:"Measure a server with many clients."`
+
+	Worker workerCommand `cmd:"" hidden:""`
 }
 
 func main() {
