@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 	case "babbles":
 		os.Stdout.WriteString("\x00\x00\x00\x05hello, is anybody there?")
 		time.Sleep(time.Hour)
+	case "parent":
+		beParent()
 	case "exits":
 		os.Exit(3)
 	}

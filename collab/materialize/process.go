@@ -60,12 +60,17 @@ func start(o Options) (*process, error) {
 }
 
 // exchange sends a request and reads its answer. It returns when the worker has
-// been killed, at the latest.
+// been killed, at the latest. Its error says no more than that there is none;
+// a worker that answers what it should not is killed.
 func (w *process) exchange(r request, a *answer) error {
-	if err := writeFrame(w.in, r); err != nil {
-		return err
+	err := writeFrame(w.in, r)
+	if err == nil {
+		err = readFrame(w.answers, a)
 	}
-	return readFrame(w.answers, a)
+	if err != nil {
+		w.kill()
+	}
+	return err
 }
 
 // end lets a worker end by itself that has nothing to do.
@@ -89,15 +94,21 @@ func (w *process) alive() bool {
 // why says how the worker has ended, once it is gone: never what a document
 // says, only the place in the core that gave up.
 func (w *process) why() string {
-	why := w.cmd.ProcessState.String()
-	if at := panicked.FindSubmatch(w.errors.bytes()); at != nil {
+	why, said := w.cmd.ProcessState.String(), w.errors.bytes()
+	if outOfMemory.Match(said) {
+		return why + ", out of memory"
+	}
+	if at := panicked.FindSubmatch(said); at != nil {
 		return why + " at " + string(at[1])
 	}
 	return why
 }
 
-// panicked finds the place in what a Rust program says when it gives up.
-var panicked = regexp.MustCompile(`panicked at (?:'[^\n]*', )?([\w./\\-]+:\d+)`)
+// What Rust and Go say when they give up.
+var (
+	panicked    = regexp.MustCompile(`panicked at (?:'[^\n]*', )?([\w./\\-]+:\d+)`)
+	outOfMemory = regexp.MustCompile(`(?m)^memory allocation of \d+ bytes failed|^fatal error: .*(?:out of memory|cannot allocate)`)
+)
 
 // head keeps the beginning of what is written to it.
 type head struct {

@@ -218,7 +218,8 @@ func (p *patching) find(at place) (*node, *PatchError) {
 
 func (p *patching) add(at place, value *node) *PatchError {
 	if len(at) == 0 {
-		return p.setRoot(value)
+		p.root = value
+		return nil
 	}
 	parent, err := p.find(at[:len(at)-1])
 	if err != nil {
@@ -241,21 +242,14 @@ func (p *patching) add(at place, value *node) *PatchError {
 
 func (p *patching) replace(at place, value *node) *PatchError {
 	if len(at) == 0 {
-		return p.setRoot(value)
+		p.root = value
+		return nil
 	}
 	old, err := p.find(at)
 	if err != nil {
 		return err
 	}
 	*old = *value
-	return nil
-}
-
-func (p *patching) setRoot(value *node) *PatchError {
-	if value.kind != kindMap {
-		return bad("", "the document would not be an object")
-	}
-	p.root = value
 	return nil
 }
 
