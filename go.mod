@@ -15,7 +15,10 @@ require (
 	modernc.org/sqlite v1.61.1
 )
 
-require github.com/danielgtaylor/huma/v2 v2.37.2
+require (
+	github.com/danielgtaylor/huma/v2 v2.37.2
+	github.com/klauspost/compress v1.20.1
+)
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect

@@ -2,6 +2,7 @@ package collab
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"atrium/collab/docsync"
@@ -15,10 +16,15 @@ func (r *room) commit() {
 	}
 	r.retryAt = time.Time{}
 	for {
-		version, tail, err := r.module.store.append(context.Background(), r.documentID, r.version, r.entries(), time.Now())
-		if err == nil && tail != nil {
+		total := size{r.doc.Len() + len(r.doc.Staged()), r.bytes + r.doc.StagedBytes()}
+		version, behind, err := r.module.store.append(context.Background(), r.documentID, r.version, r.entries(), total, time.Now())
+		if errors.Is(err, errDeleted) {
+			r.vanish()
+			return
+		}
+		if err == nil && behind != nil {
 			// Another node was faster, or an append whose outcome was unknown did take place.
-			if err = r.add(tail, version); err == nil && len(r.doc.Staged()) > 0 {
+			if err = r.add(*behind); err == nil && len(r.doc.Staged()) > 0 {
 				continue
 			}
 			if err == nil {
@@ -33,6 +39,7 @@ func (r *room) commit() {
 		r.version = version
 		runs := r.stagedRuns(nil)
 		r.doc.Commit()
+		r.bytes = total.bytes
 		r.hasGrown()
 		r.runs = runs
 		r.recovered()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"math/big"
+	"slices"
 	"strings"
 )
 
@@ -41,4 +42,25 @@ func parseBase58Check(text string) (payload []byte, ok bool) {
 	sum := sha256.Sum256(payload)
 	sum = sha256.Sum256(sum[:])
 	return payload, bytes.Equal(sum[:4], check)
+}
+
+// formatBase58Check is what parseBase58Check reads.
+func formatBase58Check(payload []byte) string {
+	sum := sha256.Sum256(payload)
+	sum = sha256.Sum256(sum[:])
+	data := append(bytes.Clone(payload), sum[:4]...)
+	var text []byte
+	radix, digit := big.NewInt(int64(len(base58))), new(big.Int)
+	for value := new(big.Int).SetBytes(data); value.Sign() > 0; {
+		value.DivMod(value, radix, digit)
+		text = append(text, base58[digit.Int64()])
+	}
+	for _, b := range data {
+		if b != 0 {
+			break
+		}
+		text = append(text, base58[0])
+	}
+	slices.Reverse(text)
+	return string(text)
 }

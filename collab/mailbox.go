@@ -38,6 +38,7 @@ type (
 	}
 	closed    struct{ reply *mux.Reply } // collab:leave_document
 	moved     struct{}                   // cursors have
+	asked     struct{ do func(*room) }   // something for the room's goroutine
 	drained   struct{ m *member }        // a busy socket is free again
 	regranted struct{ s *mux.Session }   // has a new token
 	leaving   struct{ s *mux.Session }
@@ -50,6 +51,7 @@ func (e opened) from() *mux.Session    { return e.reply.Session }
 func (e edited) from() *mux.Session    { return e.reply.Session }
 func (e closed) from() *mux.Session    { return e.reply.Session }
 func (moved) from() *mux.Session       { return nil }
+func (asked) from() *mux.Session       { return nil }
 func (e drained) from() *mux.Session   { return e.m.session }
 func (e regranted) from() *mux.Session { return e.s }
 func (e leaving) from() *mux.Session   { return e.s }
@@ -69,6 +71,7 @@ func (e edited) size() int {
 }
 func (closed) size() int    { return eventBytes }
 func (moved) size() int     { return 0 }
+func (asked) size() int     { return 0 }
 func (drained) size() int   { return 0 }
 func (regranted) size() int { return 0 }
 func (leaving) size() int   { return 0 }

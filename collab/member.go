@@ -89,7 +89,7 @@ func (r *room) leave(s *mux.Session) {
 	if m := r.members[s]; m != nil {
 		r.exit(m)
 		if s.Identity().Docs.Level(r.documentID) == auth.None {
-			m.unanswered()
+			m.unanswered(errNoAccess)
 		}
 		delete(r.members, s)
 		r.asking = slices.DeleteFunc(r.asking, func(x *member) bool { return x == m })
@@ -101,16 +101,16 @@ func (r *room) leave(s *mux.Session) {
 	r.module.opts.Mux.Unsubscribe(s, r.topic)
 }
 
-// unanswered tells a member that has lost its grant that what it asked will not
-// be answered any more. Changes of its may be stored all the same.
-func (m *member) unanswered() {
+// unanswered tells a member why what it asked will not be answered any more.
+// Changes of its may be stored all the same.
+func (m *member) unanswered(why *mux.Error) {
 	for _, list := range [][]*mux.Reply{m.replies, m.edits} {
 		for _, reply := range list {
-			reply.Fail(errNoAccess)
+			reply.Fail(why)
 		}
 	}
 	for _, e := range m.opening {
-		e.reply.Fail(errNoAccess)
+		e.reply.Fail(why)
 	}
 	m.replies, m.edits, m.opening = nil, nil, nil
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"atrium/collab/materialize"
 	"atrium/internal/auth"
 	"atrium/internal/db"
 	"atrium/internal/limit"
@@ -29,6 +30,10 @@ type Options struct {
 	IdleAfter        time.Duration // before a document that nobody has open leaves memory; default: 60 s
 	GiveUpAfter      time.Duration // of a failing store, before authors are sent away; default: 30 s
 
+	// Contents gives documents their contents; nil: there are no snapshots, and
+	// HTTP calls that need contents fail.
+	Contents *materialize.Pool
+
 	Logger *slog.Logger // default: slog.Default()
 }
 
@@ -43,7 +48,8 @@ type Module struct {
 	rooms    map[string]*room                  // by document id; guarded by mu
 	sessions map[*mux.Session]map[string]*seat // their places, by document id; guarded by mu
 	closing  bool                              // guarded by mu
-	running  sync.WaitGroup                    // rooms
+	running  sync.WaitGroup                    // rooms, and what they do in the background
+	chore    chan struct{}                     // holds a token while a chore of any room is done
 }
 
 // Stats counts what the documents have seen.
@@ -65,6 +71,7 @@ func New(o Options) *Module {
 		opts: o, store: store{o.DB}, log: o.Logger,
 		rooms:    make(map[string]*room),
 		sessions: make(map[*mux.Session]map[string]*seat),
+		chore:    make(chan struct{}, 1),
 	}
 	m.routes()
 	o.Mux.Use(mux.Hooks{Refreshed: m.refreshed, Left: m.left})
@@ -92,13 +99,7 @@ func (m *Module) post(s *mux.Session, documentID string, e event) error {
 		m.mu.Unlock()
 		return mux.NewError(mux.BadRequest, "too many documents open in one session")
 	}
-	r := m.rooms[documentID]
-	if r == nil {
-		r = newRoom(m, documentID)
-		m.rooms[documentID] = r
-		m.stats.Open.Add(1)
-		m.running.Go(r.run)
-	}
+	r := m.room(documentID)
 	if m.sessions[s] == nil {
 		m.sessions[s] = make(map[string]*seat)
 	}
@@ -116,6 +117,30 @@ func (m *Module) post(s *mux.Session, documentID string, e event) error {
 	if !r.mail.waitForSpace(mailboxPatience) {
 		s.Refuse(mux.CloseGoingAway, mux.NewError(mux.Unavailable, "the document cannot take changes at the moment"))
 	}
+	return nil
+}
+
+// room returns a document's room, which it opens if need be. It is called with mu
+// held.
+func (m *Module) room(documentID string) *room {
+	r := m.rooms[documentID]
+	if r == nil {
+		r = newRoom(m, documentID)
+		m.rooms[documentID] = r
+		m.stats.Open.Add(1)
+		m.running.Go(r.run)
+	}
+	return r
+}
+
+// ask has something done in a document's room.
+func (m *Module) ask(documentID string, do func(*room)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closing {
+		return mux.NewError(mux.Unavailable, "the server is going away")
+	}
+	m.room(documentID).mail.put(asked{do})
 	return nil
 }
 

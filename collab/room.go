@@ -29,6 +29,10 @@ type room struct {
 
 	doc     docsync.Document
 	version int64 // of the log, as far as doc has it
+	bytes   int   // length of the log's chunks
+	gone    bool  // the document has been deleted
+	calls   []*call
+	keeping keeping
 	members map[*mux.Session]*member
 	users   awareness.Users
 	active  []activeUser // the users as they are told, of one call of tell
@@ -82,6 +86,7 @@ func (r *room) run() {
 		}
 		r.commit()
 		r.tell()
+		r.keep()
 		if r.stop || idle && r.module.remove(r) {
 			return
 		}
@@ -137,7 +142,7 @@ func (r *room) load() bool {
 		if attempt&(attempt-1) == 0 { // more and more seldom
 			r.log.Error("document cannot be loaded; trying again", "error", err, "attempt", attempt+1)
 		}
-		r.doc, r.version = docsync.Document{}, 0
+		r.doc, r.version, r.bytes, r.keeping = docsync.Document{}, 0, 0, keeping{}
 		r.timer.Reset(backoff(attempt))
 		<-r.timer.C
 		r.mail.forgetLeft()
@@ -155,25 +160,55 @@ func backoff(attempt int) time.Duration {
 func (r *room) extend() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	runs, version, err := r.module.store.load(ctx, r.documentID, r.version)
+	t, err := r.module.store.load(ctx, r.documentID, r.version)
+	if errors.Is(err, errDeleted) {
+		r.vanish()
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	return r.add(runs, version)
+	return r.add(t)
 }
 
-func (r *room) add(runs [][]byte, version int64) error {
-	for _, run := range runs {
+func (r *room) add(t tail) error {
+	counted := r.doc.Len()
+	count := func() {
+		for _, chunk := range r.doc.Chunks(counted, r.doc.Len()) {
+			r.bytes += len(chunk)
+		}
+		counted = r.doc.Len()
+	}
+	take := func(run []byte) error {
 		refused, err := r.doc.Extend(run)
-		if err != nil {
+		r.refuse(refused, nil)
+		return err
+	}
+	for _, p := range t.packs {
+		if err := r.unpack(p, take); err != nil {
 			return err
 		}
-		r.refuse(refused, nil)
+		count()
+		r.keeping.sealed(p)
+		r.keeping.bytes = r.bytes
 	}
-	if len(runs) > 0 {
+	for _, run := range t.runs {
+		if err := take(run); err != nil {
+			return err
+		}
+	}
+	count()
+	if !t.empty() {
 		r.hasGrown()
 	}
-	r.version = version
+	r.version = t.version
+	if t.snapshotted <= r.doc.Len() && change.CheckDocument(t.snapshot) == nil {
+		r.doc.SetSnapshot(t.snapshot, t.snapshotted)
+		r.keeping.snapshotBytes = 0
+		for _, chunk := range r.doc.Chunks(0, t.snapshotted) {
+			r.keeping.snapshotBytes += len(chunk)
+		}
+	}
 	return nil
 }
 
@@ -206,6 +241,8 @@ func (r *room) apply(e event) {
 		}
 	case leaving:
 		r.leave(e.s)
+	case asked:
+		e.do(r)
 	case stopping:
 		r.stop = true
 	}
@@ -213,6 +250,10 @@ func (r *room) apply(e event) {
 
 // take applies what a session has posted.
 func (r *room) take(e event, st *seat) {
+	if r.gone {
+		r.turnAway(e)
+		return
+	}
 	switch e := e.(type) {
 	case received:
 		r.receive(e, st)

@@ -22,65 +22,140 @@ type entry struct {
 // errLogDamaged says that rows are missing: what is left is not the document.
 var errLogDamaged = errors.New("the log is not whole")
 
-// load returns the log's rows after version after, in order, and the newest
-// version. A document that does not exist has version 0. Rows that are missing
-// are an error, also at the end.
-func (s store) load(ctx context.Context, documentID string, after int64) (runs [][]byte, version int64, err error) {
+// errDeleted says that the document has been deleted, for good.
+var errDeleted = errors.New("the document has been deleted")
+
+// tail is what the log has past a version.
+type tail struct {
+	packs   []sealedRun // first those
+	runs    [][]byte    // then these, of chunks
+	version int64       // the newest
+
+	snapshot    []byte // of the whole log's first changes, if all of it was asked for; nil: there is none
+	snapshotted int    // how many changes those are
+}
+
+func (t *tail) empty() bool { return len(t.packs)+len(t.runs) == 0 }
+
+// sealedRun is a row of document_packs: versions first to last, changes from
+// position on.
+type sealedRun struct {
+	first, last       int64
+	position, changes int
+	data              []byte
+}
+
+// load returns the log past version after. A document that does not exist has
+// version 0. Rows that are missing are an error, also at the end.
+func (s store) load(ctx context.Context, documentID string, after int64) (t tail, err error) {
 	err = s.db.Read(ctx, func(tx *db.Tx) error {
 		var newest int64
-		err := tx.QueryRow(`SELECT version FROM documents WHERE id = $1`, documentID).Scan(&newest)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		var deleted sql.NullInt64
+		err := tx.QueryRow(`SELECT version, deleted_at FROM documents WHERE id = $1`, documentID).Scan(&newest, &deleted)
+		switch {
+		case deleted.Valid:
+			return errDeleted
+		case err != nil && !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
-		runs, version, err = readRuns(tx, documentID, after)
-		if err == nil && version != newest {
-			err = fmt.Errorf("%w: it ends at version %d of %d", errLogDamaged, version, newest)
+		t.version = after
+		if t.packs, err = readPacks(tx, documentID, after); err != nil {
+			return err
+		}
+		for _, p := range t.packs {
+			if p.first > t.version+1 {
+				return fmt.Errorf("%w: version %d is followed by %d", errLogDamaged, t.version, p.first)
+			}
+			t.version = p.last
+		}
+		rows, err := readRows(tx, documentID, t.version)
+		for _, r := range rows {
+			t.runs = append(t.runs, r.chunks)
+		}
+		t.version += int64(len(rows))
+		if err == nil && t.version != newest {
+			err = fmt.Errorf("%w: it ends at version %d of %d", errLogDamaged, t.version, newest)
+		}
+		if err == nil && after == 0 {
+			err = tx.QueryRow(`SELECT changes, data FROM document_snapshots WHERE document_id = $1`, documentID).Scan(&t.snapshotted, &t.snapshot)
+			if errors.Is(err, sql.ErrNoRows) {
+				err = nil
+			}
 		}
 		return err
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("load document: %w", err)
+		return tail{}, fmt.Errorf("load document: %w", err)
 	}
-	return runs, version, nil
+	return t, nil
 }
 
-func readRuns(tx *db.Tx, documentID string, after int64) (runs [][]byte, version int64, err error) {
-	rows, err := tx.Query(`SELECT version, chunks FROM document_changes WHERE document_id = $1 AND version > $2 ORDER BY version`,
+// row is one of document_changes.
+type row struct {
+	entry
+	at int64 // microseconds since 1970
+}
+
+func readRows(tx *db.Tx, documentID string, after int64) (list []row, err error) {
+	rows, err := tx.Query(`SELECT version, chunks, user_id, created_at FROM document_changes WHERE document_id = $1 AND version > $2 ORDER BY version`,
 		documentID, after)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer rows.Close()
-	version = after
-	for rows.Next() {
+	for version := after; rows.Next(); {
 		var v int64
-		var chunks []byte
-		if err := rows.Scan(&v, &chunks); err != nil {
-			return nil, 0, err
+		var r row
+		if err := rows.Scan(&v, &r.chunks, &r.userID, &r.at); err != nil {
+			return nil, err
 		}
 		if v != version+1 {
-			return nil, 0, fmt.Errorf("%w: version %d is followed by %d", errLogDamaged, version, v)
+			return nil, fmt.Errorf("%w: version %d is followed by %d", errLogDamaged, version, v)
 		}
 		version = v
-		runs = append(runs, chunks)
+		list = append(list, r)
 	}
-	return runs, version, rows.Err()
+	return list, rows.Err()
 }
 
-// append adds entries behind version known, which the caller has read up to,
-// and returns the newest version. If the log has grown past known, it adds
-// nothing and returns what came after as tail: the caller checks its entries
-// against that and tries again.
-func (s store) append(ctx context.Context, documentID string, known int64, entries []entry, now time.Time) (version int64, tail [][]byte, err error) {
-	err = s.db.Write(ctx, func(tx *db.Tx) error {
-		// Taking the row first makes writers of one document queue up here.
-		err := tx.QueryRow(`INSERT INTO documents (id, version, created_at, updated_at) VALUES ($1, $2, $3, $3)
-			ON CONFLICT (id) DO UPDATE SET version = documents.version + $2, updated_at = $3 RETURNING version`,
-			documentID, len(entries), db.Micros(now)).Scan(&version)
-		if err != nil {
-			return err
+// readPacks returns the packs with versions past after.
+func readPacks(tx *db.Tx, documentID string, after int64) (packs []sealedRun, err error) {
+	rows, err := tx.Query(`SELECT first_version, last_version, first_position, changes, data FROM document_packs
+		WHERE document_id = $1 AND last_version > $2 ORDER BY first_version`, documentID, after)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var p sealedRun
+		if err := rows.Scan(&p.first, &p.last, &p.position, &p.changes, &p.data); err != nil {
+			return nil, err
 		}
-		if first := version - int64(len(entries)); first != known {
+		packs = append(packs, p)
+	}
+	return packs, rows.Err()
+}
+
+// size is that of a whole log: how many changes, and how long their chunks are.
+type size struct{ changes, bytes int }
+
+// append adds entries behind version known, which the caller has read up to,
+// and returns the newest version; now is the log's size with them. If the log has
+// grown past known, it adds nothing and returns what came after: the caller
+// checks its entries against that and tries again.
+func (s store) append(ctx context.Context, documentID string, known int64, entries []entry, total size, now time.Time) (version int64, behind *tail, err error) {
+	err = s.db.Write(ctx, func(tx *db.Tx) error {
+		var deleted sql.NullInt64
+		// Taking the row first makes writers of one document queue up here.
+		err := tx.QueryRow(`INSERT INTO documents (id, version, created_at, updated_at, changes, bytes) VALUES ($1, $2, $3, $3, $4, $5)
+			ON CONFLICT (id) DO UPDATE SET version = documents.version + $2, updated_at = $3, changes = $4, bytes = $5 RETURNING version, deleted_at`,
+			documentID, len(entries), db.Micros(now), total.changes, total.bytes).Scan(&version, &deleted)
+		switch {
+		case err != nil:
+			return err
+		case deleted.Valid:
+			return errDeleted
+		case version-int64(len(entries)) != known:
 			return errBehind
 		}
 		for i, e := range entries {
@@ -93,8 +168,8 @@ func (s store) append(ctx context.Context, documentID string, known int64, entri
 		return nil
 	})
 	if errors.Is(err, errBehind) {
-		tail, version, err = s.load(ctx, documentID, known)
-		return version, tail, err
+		t, err := s.load(ctx, documentID, known)
+		return t.version, &t, err
 	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("append changes: %w", err)
@@ -104,3 +179,25 @@ func (s store) append(ctx context.Context, documentID string, known int64, entri
 
 // errBehind undoes the write of a caller that has not read the whole log.
 var errBehind = errors.New("the log has grown")
+
+// erase deletes a document: its log goes, its id stays, so that nobody can bring
+// it back.
+func (s store) erase(ctx context.Context, documentID string, now time.Time) error {
+	return s.db.Write(ctx, func(tx *db.Tx) error {
+		n, err := tx.Exec(`UPDATE documents SET deleted_at = $2, changes = 0, bytes = 0 WHERE id = $1 AND deleted_at IS NULL`, documentID, db.Micros(now))
+		if err == nil && n == 0 {
+			return errDeleted
+		}
+		for _, query := range []string{
+			`DELETE FROM document_changes WHERE document_id = $1`,
+			`DELETE FROM document_packs WHERE document_id = $1`,
+			`DELETE FROM document_snapshots WHERE document_id = $1`,
+		} {
+			if err != nil {
+				return err
+			}
+			_, err = tx.Exec(query, documentID)
+		}
+		return err
+	})
+}

@@ -21,23 +21,23 @@ func openStore(t *testing.T) store {
 
 func (s store) mustAppend(t *testing.T, id string, known int64, entries ...entry) int64 {
 	t.Helper()
-	version, tail, err := s.append(t.Context(), id, known, entries, time.Unix(1, 0))
-	if err != nil || tail != nil {
-		t.Fatalf("append behind %d: got tail %q, error %v", known, tail, err)
+	version, behind, err := s.append(t.Context(), id, known, entries, size{}, time.Unix(1, 0))
+	if err != nil || behind != nil {
+		t.Fatalf("append behind %d: got %v, error %v", known, behind, err)
 	}
 	return version
 }
 
 func (s store) wantLog(t *testing.T, id string, after int64, want ...string) {
 	t.Helper()
-	runs, version, err := s.load(t.Context(), id, after)
+	got, err := s.load(t.Context(), id, after)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if version != after+int64(len(want)) {
-		t.Errorf("version is %d, want %d", version, after+int64(len(want)))
+	if got.version != after+int64(len(want)) {
+		t.Errorf("version is %d, want %d", got.version, after+int64(len(want)))
 	}
-	if got := bytes.Join(runs, []byte("|")); string(got) != string(bytes.Join(byteSlices(want), []byte("|"))) {
+	if got := bytes.Join(got.runs, []byte("|")); string(got) != string(bytes.Join(byteSlices(want), []byte("|"))) {
 		t.Errorf("log after %d is %q, want %q", after, got, want)
 	}
 }
@@ -66,12 +66,12 @@ func TestAppendBehindSomebodyElse(t *testing.T) {
 	s := openStore(t)
 	s.mustAppend(t, "doc", 0, entry{[]byte("a"), "alice"})
 	s.mustAppend(t, "doc", 1, entry{[]byte("b"), "bob"}, entry{[]byte("c"), "bob"})
-	version, tail, err := s.append(t.Context(), "doc", 1, []entry{{[]byte("mine"), "alice"}}, time.Unix(2, 0))
+	version, behind, err := s.append(t.Context(), "doc", 1, []entry{{[]byte("mine"), "alice"}}, size{}, time.Unix(2, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if version != 3 || string(bytes.Join(tail, []byte("|"))) != "b|c" {
-		t.Errorf("got version %d and tail %q, want 3 and b|c", version, tail)
+	if version != 3 || string(bytes.Join(behind.runs, []byte("|"))) != "b|c" {
+		t.Errorf("got version %d and %q, want 3 and b|c", version, behind.runs)
 	}
 	s.wantLog(t, "doc", 0, "a", "b", "c")
 	s.mustAppend(t, "doc", 3, entry{[]byte("mine"), "alice"})
@@ -93,10 +93,10 @@ func TestLogWithAHole(t *testing.T) {
 	}
 	for _, version := range []int{3, 2} {
 		cut(version)
-		if runs, _, err := s.load(t.Context(), "doc", 0); !errors.Is(err, errLogDamaged) {
-			t.Errorf("without version %d: got %q, error %v, want errLogDamaged", version, runs, err)
+		if got, err := s.load(t.Context(), "doc", 0); !errors.Is(err, errLogDamaged) {
+			t.Errorf("without version %d: got %q, error %v, want errLogDamaged", version, got.runs, err)
 		}
-		if _, _, err := s.append(t.Context(), "doc", 1, []entry{{[]byte("x"), "alice"}}, time.Unix(1, 0)); err == nil {
+		if _, _, err := s.append(t.Context(), "doc", 1, []entry{{[]byte("x"), "alice"}}, size{}, time.Unix(1, 0)); err == nil {
 			t.Errorf("append without version %d: got no error", version)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 func (r *room) tell() {
 	r.tellSync()
 	r.each(r.acknowledge)
+	r.answerCalls()
 	for r.tellChanges() {
 	}
 	r.tellCursors()

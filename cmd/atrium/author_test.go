@@ -12,6 +12,7 @@ import (
 	"atrium/collab/change"
 	ct "atrium/collab/change/changetest"
 	"atrium/collab/docsync"
+	"atrium/collab/pack"
 )
 
 // newDocument returns the id of a document that nobody knows yet.
@@ -224,18 +225,26 @@ func openDB(t *testing.T, s *testServer) *sql.DB {
 // stored returns the changes of every document in the database, in log order.
 func stored(t *testing.T, s *testServer) map[string][]change.Hash {
 	t.Helper()
-	rows, err := openDB(t, s).Query(`SELECT document_id, chunks FROM document_changes ORDER BY document_id, version`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
 	log := make(map[string][]change.Hash)
-	for rows.Next() {
-		var doc string
-		var run []byte
-		if err := rows.Scan(&doc, &run); err != nil {
+	each := func(query string, take func(doc string, data []byte)) {
+		rows, err := openDB(t, s).Query(query)
+		if err != nil {
 			t.Fatal(err)
 		}
+		defer rows.Close()
+		for rows.Next() {
+			var doc string
+			var data []byte
+			if err := rows.Scan(&doc, &data); err != nil {
+				t.Fatal(err)
+			}
+			take(doc, data)
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take := func(doc string, run []byte) {
 		for len(run) > 0 {
 			c, rest, err := change.Next(run)
 			if err != nil {
@@ -244,8 +253,13 @@ func stored(t *testing.T, s *testServer) map[string][]change.Hash {
 			log[doc], run = append(log[doc], c.Hash), rest
 		}
 	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
+	each(`SELECT document_id, data FROM document_packs ORDER BY document_id, first_version`, func(doc string, data []byte) {
+		run, _, err := pack.Run(data, len(log[doc]), func(at int) change.Hash { return log[doc][at] })
+		if err != nil {
+			t.Fatalf("a pack of %s: %v", doc, err)
+		}
+		take(doc, run)
+	})
+	each(`SELECT document_id, chunks FROM document_changes ORDER BY document_id, version`, take)
 	return log
 }

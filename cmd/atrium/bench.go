@@ -51,7 +51,7 @@ type loadFlags struct {
 }
 
 func (f loadFlags) options() (bench.DocsOptions, error) {
-	self, err := benchSelf()
+	self, err := findSelf()
 	return bench.DocsOptions{
 		Load: bench.Load{
 			Observers: f.Observers, Writers: f.Writers, Rate: f.Rate, Preload: f.Preload,
@@ -109,7 +109,7 @@ type benchCursorsCommand struct {
 
 // Run measures and prints.
 func (c *benchCursorsCommand) Run() error {
-	self, err := benchSelf()
+	self, err := findSelf()
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ type benchPushCommand struct {
 
 // Run measures and prints.
 func (c *benchPushCommand) Run() error {
-	self, err := benchSelf()
+	self, err := findSelf()
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ type benchIdleCommand struct {
 
 // Run measures and prints.
 func (c *benchIdleCommand) Run() error {
-	self, err := benchSelf()
+	self, err := findSelf()
 	if err != nil {
 		return err
 	}
@@ -180,9 +180,9 @@ func interruptible() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 }
 
-// benchSelf starts this program again with none of its settings. The tests' own
+// findSelf starts this program again with none of its settings. The tests' own
 // stays, which makes them behave as atrium.
-func benchSelf() (self bench.Self, err error) {
+func findSelf() (self bench.Self, err error) {
 	self.Path, err = os.Executable()
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "ATRIUM_") || strings.HasPrefix(v, "ATRIUM_TEST_IS_ATRIUM=") {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -17,8 +18,9 @@ const withAPIKey = "ATRIUM_API_KEYS=another key of 16 bytes," + apiKey
 // request is an HTTP call to a server's API.
 type request struct {
 	method, path string
-	credential   string // API key or token; empty: none
-	body         any    // JSON; nil: none
+	credential   string  // API key or token; empty: none
+	body         any     // JSON; nil: none
+	raw          *string // in its place; nil: none
 	header       http.Header
 }
 
@@ -48,6 +50,9 @@ func (s *testServer) tryCall(c request) (answered, error) {
 			return answered{}, err
 		}
 		body = bytes.NewReader(raw)
+	}
+	if c.raw != nil {
+		body = strings.NewReader(*c.raw)
 	}
 	req, err := http.NewRequest(c.method, s.url(c.path), body)
 	if err != nil {

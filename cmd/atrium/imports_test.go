@@ -18,11 +18,12 @@ var allowedImports = map[string][]string{
 	"cmd/atrium":       {"*"},
 	"cmd/atrium/bench": {"collab/change", "collab/change/changetest", "collab/docsync", "internal/auth"},
 
-	"collab":                   {"collab/awareness", "collab/change", "collab/docsync", "internal/auth", "internal/db", "internal/limit", "internal/mux"},
+	"collab":                   {"collab/awareness", "collab/change", "collab/docsync", "collab/materialize", "collab/pack", "internal/api", "internal/auth", "internal/db", "internal/limit", "internal/mux"},
 	"collab/awareness":         {},
 	"collab/change":            {},
 	"collab/change/changetest": {"collab/change"},
 	"collab/docsync":           {"collab/change"},
+	"collab/pack":              {"collab/change"},
 	"collab/materialize":       {"collab/change"},
 	"chat":                     {"internal/api", "internal/auth", "internal/db", "internal/inorder", "internal/limit", "internal/mux"},
 	"dashboard":                {"internal/api", "internal/auth", "internal/db", "internal/inorder", "internal/limit", "internal/mux"},

@@ -16,6 +16,7 @@ import (
 
 	"atrium/chat"
 	"atrium/collab"
+	"atrium/collab/materialize"
 	"atrium/dashboard"
 	"atrium/internal/api"
 	"atrium/internal/auth"
@@ -87,6 +88,7 @@ type server struct {
 	db        *db.DB
 	verifier  *auth.Verifier
 	mux       *mux.Mux
+	contents  *materialize.Pool
 	collab    *collab.Module
 	presence  *presence.Module
 	notify    *notify.Module
@@ -132,7 +134,10 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	s.notify = notify.New(notify.Options{DB: s.db, Mux: s.mux, Logger: log})
 	s.chat = chat.New(chat.Options{DB: s.db, Mux: s.mux, Mentioned: s.mentioned, Logger: log})
 	s.dashboard = dashboard.New(dashboard.Options{DB: s.db, Mux: s.mux, Own: (&vitals{server: s}).values, Logger: log})
-	s.collab = collab.New(collab.Options{DB: s.db, Mux: s.mux, SenderID: identity.SenderID, Logger: log})
+	if s.contents, err = newWorkers(log); err != nil {
+		return nil, err
+	}
+	s.collab = collab.New(collab.Options{DB: s.db, Mux: s.mux, SenderID: identity.SenderID, Contents: s.contents, Logger: log})
 
 	keys, err := c.apiKeys()
 	if err != nil {
@@ -144,6 +149,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 
 	routes := http.NewServeMux()
 	routes.Handle("GET /ws", s.mux)
+	s.collab.Routes(s.api)
 	s.presence.Routes(s.api)
 	s.notify.Routes(s.api)
 	s.chat.Routes(s.api)
@@ -211,6 +217,9 @@ func (s *server) close() error {
 	}
 	if s.dashboard != nil {
 		s.dashboard.Close()
+	}
+	if s.contents != nil {
+		s.contents.Close()
 	}
 	if s.chat != nil {
 		s.chat.Close()

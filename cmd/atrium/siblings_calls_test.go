@@ -46,7 +46,9 @@ func TestCallAccess(t *testing.T) {
 	spec := s.call(request{method: "GET", path: "/openapi.json"}).expect(t, 200)
 	for path, methods := range spec.msg["paths"].(map[string]any) {
 		for method := range methods.(map[string]any) {
-			described[strings.ToUpper(method)+" "+path] = true
+			if !strings.HasPrefix(path, "/api/v1/documents") { // see TestDocumentAccess
+				described[strings.ToUpper(method)+" "+path] = true
+			}
 		}
 	}
 	for name := range apiCalls {

@@ -37,6 +37,9 @@ type Document struct {
 	bytes     int           // of staged
 	waiting   []*Peer       // whose messages wait for the commit
 	orphans   orphans
+
+	snapshot    []byte // nil: none
+	snapshotted int    // changes in it
 }
 
 // Staged is a change that has passed all checks and is to be made durable.

@@ -87,8 +87,10 @@ func ParseMessage(data []byte) (Message, error) {
 }
 
 // AppendMessage appends m in version 1.
-func AppendMessage(dst []byte, m Message) []byte {
-	dst = append(dst, typeV1)
+func AppendMessage(dst []byte, m Message) []byte { return appendMessage(dst, typeV1, m) }
+
+func appendMessage(dst []byte, typ byte, m Message) []byte {
+	dst = append(dst, typ)
 	dst = appendHashes(dst, m.Heads)
 	dst = appendHashes(dst, m.Need)
 	dst = change.AppendUleb(dst, uint64(len(m.Have)))

@@ -1,5 +1,7 @@
 package docsync
 
+import "slices"
+
 // Outgoing is a message that a peer is to be sent.
 type Outgoing struct {
 	Plain
@@ -12,6 +14,7 @@ type Outgoing struct {
 type Plain struct {
 	From, To int
 	flags    Flags
+	whole    bool // the snapshot stands for what it holds
 }
 
 // Shared reports whether there is no more to the message than Plain says.
@@ -37,6 +40,7 @@ func (d *Document) Next(p *Peer) (o Outgoing, ok bool) {
 		o.ask = p.ask
 		return o, true
 	}
+	o.whole = p.readsV2 && o.From == 0 && o.To > 0 && len(o.list) == 0 && d.snapshot != nil
 	if d.committed == 0 {
 		return Outgoing{}, false // there is no document yet
 	}
@@ -66,6 +70,10 @@ func (d *Document) Append(dst []byte, o Outgoing) []byte {
 	case askAfresh:
 		m.Heads = nil
 		m.Have = []Have{{LastSync: d.heads}}
+	}
+	if o.whole {
+		m.Changes = [][]byte{slices.Concat(d.Whole()...)}
+		return appendMessage(dst, typeV2, m)
 	}
 	m.Changes = d.chunks(o.list, o.From, o.To)
 	return AppendMessage(dst, m)

@@ -20,6 +20,7 @@ type Peer struct {
 
 	author   bool // it does not sync: what depends on unknown changes is refused
 	readOnly bool
+	readsV2  bool // it says so by its flags
 	flag     bool // it has not been told yet that it may only read
 
 	started     bool // it has sent a message that was looked at
@@ -116,6 +117,7 @@ func (d *Document) Receive(p *Peer, m Message) (refused []Refusal, err error) {
 	if len(m.Changes) > again && !p.readOnly {
 		p.ack = true
 	}
+	p.readsV2 = p.readsV2 || m.Flags != 0
 	p.due = true
 	p.last = lastMessage{heads: m.Heads, need: m.Need}
 	if len(m.Have) > 0 {
