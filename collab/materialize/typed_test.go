@@ -22,6 +22,7 @@ func typed(t *testing.T) (log []byte) {
 	t.Helper()
 	doc := automerge.New()
 	for key, value := range map[string]any{
+		"int":     int64(1<<53 + 1),
 		"counter": automerge.NewCounter(5),
 		"date":    time.UnixMilli(1_700_000_000_123),
 		"bytes":   []byte{0, 1, 255},
@@ -50,7 +51,7 @@ func typed(t *testing.T) (log []byte) {
 	return c.Chunk
 }
 
-const typedJSON = `{"bytes":"AAH/","counter":5,"date":"2023-11-14T22:13:20.123Z","float":1,` +
+const typedJSON = `{"bytes":"AAH/","counter":5,"date":"2023-11-14T22:13:20.123Z","float":1,"int":9007199254740993,` +
 	`"list":[1,"1969-12-31T23:59:59.999Z","","x",{"deep":2}],"nan":null,"string":"a scalar","text":"a text","uint":7}`
 
 // kinds says what a document's values are.
@@ -70,10 +71,10 @@ func kinds(t *testing.T, log []byte, paths ...[]any) (s string) {
 	return strings.TrimSpace(s)
 }
 
-var typedPaths = [][]any{{"bytes"}, {"counter"}, {"date"}, {"float"}, {"nan"}, {"string"}, {"text"}, {"uint"},
+var typedPaths = [][]any{{"bytes"}, {"counter"}, {"date"}, {"float"}, {"int"}, {"nan"}, {"string"}, {"text"}, {"uint"},
 	{"list", 0}, {"list", 1}, {"list", 2}, {"list", 3}, {"list", 4, "deep"}}
 
-const typedKinds = "Bytes Counter Time Float64 Float64 Str Text Uint64 Counter Time Bytes Str Counter"
+const typedKinds = "Bytes Counter Time Float64 Int64 Float64 Str Text Uint64 Counter Time Bytes Str Counter"
 
 func ops(t *testing.T, chunk []byte) int {
 	t.Helper()
@@ -137,7 +138,7 @@ func TestRestoreKinds(t *testing.T) {
 	for _, patch := range []string{
 		`[{"op":"replace","path":"","value":{}}]`,
 		`[{"op":"replace","path":"","value":{"counter":"5","date":0,"bytes":[],"list":{},"text":1}}]`,
-		`[{"op":"replace","path":"/counter","value":-9007199254740993},{"op":"replace","path":"/text","value":"another text"},{"op":"remove","path":"/list/0"}]`,
+		`[{"op":"replace","path":"/counter","value":-9007199254740000},{"op":"replace","path":"/text","value":"another text"},{"op":"remove","path":"/list/0"}]`,
 	} {
 		chunk, err := p.Patch(ctx, "doc", old, materialize.JSONPatch, json.RawMessage(patch), commit(""))
 		if err != nil {
@@ -209,7 +210,7 @@ func TestRefusals(t *testing.T) {
 	p := newPool(t, "works", materialize.Options{})
 	ctx := context.Background()
 	log := create(t, p, `{"a":[1]}`)
-	for _, content := range []string{"", "1", "[]", `{"a":`, `{"":1}`, `{"a":"` + strings.Repeat("x", change.MaxOps) + `"}`,
+	for _, content := range []string{"", "1", "[]", `{"a":`, `{"":1}`, `{"a":9007199254740993}`, `{"a":[18446744073709551615]}`, `{"a":"` + strings.Repeat("x", change.MaxOps) + `"}`,
 		`{"a":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`, strings.Repeat(" ", materialize.MaxInput) + "{}"} {
 		_, err := p.Create(ctx, "doc", json.RawMessage(content), commit(""))
 		if e := (*materialize.PatchError)(nil); !errors.As(err, &e) || e.Index != -1 || e.Conflict {

@@ -18,6 +18,9 @@ import (
 func Work(in io.Reader, out io.Writer) error {
 	// Whoever interrupts the parent means the parent, which ends its workers.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	// malloc keeps a heap for each thread: what one has freed, another cannot use.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	requests, answers := bufio.NewReaderSize(in, 64<<10), bufio.NewWriterSize(out, 64<<10)
 	var h hello
 	if err := readFrame(requests, &h); err != nil {
@@ -92,11 +95,14 @@ func (r *request) do() (answer, error) {
 
 // release frees what automerge-go has let go of: it does so in finalizers.
 func release() {
+	// A collection queues finalizers in no order, and they run one after the
+	// other. So those of this one come before any of the next.
+	runtime.GC()
 	done := make(chan struct{})
 	runtime.SetFinalizer(&struct{ p *int }{}, func(any) { close(done) })
 	runtime.GC()
 	select {
-	case <-done: // finalizers run one after the other
-	case <-time.After(time.Second):
+	case <-done:
+	case <-time.After(10 * time.Second):
 	}
 }

@@ -64,8 +64,10 @@ func fromJSON(v any, depth int) (*node, error) {
 	return &node{kind: kindNull}, nil
 }
 
-// maxExact bounds the integers that a JavaScript number holds exactly.
-const maxExact = 1 << 53
+// maxSafe is the greatest int that stock clients read as a number. They read
+// 2^53-1 as a BigInt already, and throw when they decode a change with a
+// greater one.
+const maxSafe = 1<<53 - 2
 
 func parseNumber(s string) (*node, error) {
 	if !strings.ContainsAny(s, ".eE") {
@@ -83,19 +85,24 @@ func parseNumber(s string) (*node, error) {
 		}
 		return nil, err
 	}
-	if f == math.Trunc(f) && math.Abs(f) <= maxExact {
+	if f == math.Trunc(f) && math.Abs(f) <= maxSafe {
 		return &node{kind: kindInt, int: int64(f)}, nil
 	}
 	return &node{kind: kindFloat, float: f}, nil
 }
 
-// appendFloat writes a number as JavaScript does.
+// appendFloat writes a number as JavaScript does, but integers in full as long
+// as they fit in 64 bits, so that they are the same as if they were of an
+// integer kind.
 func appendFloat(dst []byte, f float64) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return append(dst, "null"...)
 	}
 	if f == 0 {
 		return append(dst, '0') // of -0, too
+	}
+	if f == math.Trunc(f) && f >= -1<<63 && f < 1<<64 {
+		return strconv.AppendFloat(dst, f, 'f', 0, 64)
 	}
 	if abs := math.Abs(f); abs >= 1e-6 && abs < 1e21 {
 		return strconv.AppendFloat(dst, f, 'f', -1, 64)

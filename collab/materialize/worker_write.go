@@ -175,10 +175,15 @@ func sameObject(now, target *node, m mode) bool {
 	case kindCounter:
 		d := target.int - now.int
 		overflow := (d > 0) != (target.int > now.int)
-		return !overflow && (target.kind == kindCounter || target.kind == kindInt && m == asJSON)
+		if m == asTyped {
+			return !overflow && target.kind == kindCounter
+		}
+		return !overflow && target.kind == kindInt && safe(d) && safe(target.int)
 	}
 	return false
 }
+
+func safe(i int64) bool { return -maxSafe <= i && i <= maxSafe }
 
 func (w *writer) reconcileMap(m *automerge.Map, now, target *node, pointer string) error {
 	for _, k := range now.sortedKeys() {
@@ -225,8 +230,16 @@ func (w *writer) put(n *node, set put, pointer string) error {
 	case kindBool:
 		return set(n.yes)
 	case kindInt:
+		if w.mode == asJSON && !safe(n.int) {
+			f := float64(n.int)
+			return setExact(f, f < 1<<63 && int64(f) == n.int, set, pointer)
+		}
 		return set(n.int)
 	case kindUint:
+		if w.mode == asJSON { // or it would be an int
+			f := float64(n.uint)
+			return setExact(f, f < 1<<64 && uint64(f) == n.uint, set, pointer)
+		}
 		return set(n.uint)
 	case kindFloat:
 		return set(n.float)
@@ -268,6 +281,14 @@ func (w *writer) put(n *node, set put, pointer string) error {
 		return nil
 	}
 	return fmt.Errorf("at %q: a value of a kind that this core does not know", pointer)
+}
+
+// setExact writes an integer that stock clients would not decode as a float.
+func setExact(f float64, exact bool, set put, pointer string) error {
+	if !exact {
+		return &PatchError{Index: -1, Pointer: pointer, Reason: "integer is beyond 2^53 and has no exact float"}
+	}
+	return set(f)
 }
 
 func (w *writer) reconcileText(t *automerge.Text, now, target *node) error {
