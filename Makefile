@@ -70,6 +70,8 @@ bench: build
 	bin/atrium bench docs --observers 500 --rate 5 --beside '$(JS_SERVER)'
 	bin/atrium bench docs --observers 100 --preload 20000 --rate 1 --duration 5s --beside '$(JS_SERVER)'
 	bin/atrium bench cursors
+	bin/atrium bench chat
+	bin/atrium bench push
 	bin/atrium bench idle
 
 JS_SERVER = exec node web/bench/automerge-server.mjs

@@ -20,6 +20,7 @@ type benchCommand struct {
 	Docs    benchDocsCommand    `cmd:"" help:"One document with many readers, beside the floor and a rival."`
 	Floor   benchFloorCommand   `cmd:"" help:"The floor alone: a relay that only copies frames."`
 	Cursors benchCursorsCommand `cmd:"" help:"One document in which everybody moves a cursor."`
+	Chat    benchChatCommand    `cmd:"" help:"One chat room with many members, beside the floor."`
 	Push    benchPushCommand    `cmd:"" help:"Notifications from an HTTP call to the user's socket."`
 	Idle    benchIdleCommand    `cmd:"" help:"Memory of sessions that do nothing."`
 	Relay   benchRelayCommand   `cmd:"" hidden:"" help:"The floor's server."`
@@ -118,6 +119,32 @@ func (c *benchCursorsCommand) Run() error {
 	report, err := bench.Cursors(ctx, bench.CursorsOptions{
 		Clients: c.Clients, Rate: c.Rate, Duration: c.Duration, Grace: c.Grace, Runs: max(c.Runs, 1),
 		Server: c.server(), Self: self, Log: os.Stderr,
+	})
+	return printReport(report, err, c.JSON)
+}
+
+type benchChatCommand struct {
+	Members  int           `help:"Sessions in the room." default:"1000"`
+	Writers  int           `help:"Members that write, in turn." default:"10"`
+	Rate     float64       `help:"Messages per second, of all writers together." default:"50"`
+	Duration time.Duration `help:"How long is written." default:"10s"`
+	Grace    time.Duration `help:"How long is waited for the last deliveries." default:"5s"`
+	Runs     int           `help:"Runs of each target; they take turns." default:"3"`
+	NoFloor  bool          `help:"Leave the floor out."`
+	JSON     bool          `name:"json" help:"Print JSON instead of a table."`
+}
+
+// Run measures and prints.
+func (c *benchChatCommand) Run() error {
+	self, err := findSelf()
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	report, err := bench.Chat(ctx, bench.ChatOptions{
+		ChatLoad: bench.ChatLoad{Members: c.Members, Writers: c.Writers, Rate: c.Rate, Duration: c.Duration, Grace: c.Grace},
+		Runs:     max(c.Runs, 1), Self: self, Floor: !c.NoFloor, Log: os.Stderr,
 	})
 	return printReport(report, err, c.JSON)
 }

@@ -103,7 +103,7 @@ func Docs(ctx context.Context, o DocsOptions) (_ *DocsReport, err error) {
 			}
 		}
 	}
-	report.sum()
+	sumTargets(report.Targets)
 	return report, nil
 }
 
@@ -167,7 +167,7 @@ func (r *docsRun) prefix(typ string, s *session) []byte {
 // quiet is how long nothing happens between the opening and the first edit.
 const quiet = 500 * time.Millisecond
 
-func (r *docsRun) measure(ctx context.Context) (result DocsRun, err error) {
+func (r *docsRun) measure(ctx context.Context) (result Run, err error) {
 	var crew crew
 	defer crew.dismiss()
 	writers, err := r.writers(ctx, &crew)
@@ -208,11 +208,7 @@ func (r *docsRun) measure(ctx context.Context) (result DocsRun, err error) {
 		result.Delivered += o.received
 	}
 	result.Expected = len(observers) * len(r.script.edits)
-	result.P50MS, result.P95MS = ms(latency.quantile(0.50)), ms(latency.quantile(0.95))
-	result.P99MS, result.MaxMS = ms(latency.quantile(0.99)), ms(latency.max)
-	if result.Delivered > 0 {
-		result.CPUPerDeliveryUS = result.CPUSeconds * 1e6 / float64(result.Delivered)
-	}
+	result.latencies(&latency)
 	var first error
 	if result.Failed, first = r.failed.get(); first != nil {
 		result.Failure = first.Error()
@@ -246,7 +242,7 @@ func (r *docsRun) writers(ctx context.Context, crew *crew) ([]*writer, error) {
 }
 
 // open lets all observers ask for the document at once, and waits until each has it.
-func (r *docsRun) open(ctx context.Context, crew *crew, observers []*observer, result *DocsRun) error {
+func (r *docsRun) open(ctx context.Context, crew *crew, observers []*observer, result *Run) error {
 	asked := make(chan struct{})
 	for _, o := range observers {
 		work := o.open
@@ -284,7 +280,7 @@ func (r *docsRun) open(ctx context.Context, crew *crew, observers []*observer, r
 }
 
 // typing sends the edits when they are due, and waits until they have come.
-func (r *docsRun) typing(ctx context.Context, writers []*writer, result *DocsRun) error {
+func (r *docsRun) typing(ctx context.Context, writers []*writer, result *Run) error {
 	send := func(k int) error { return writers[k%len(writers)].edit(&r.script.edits[k]) }
 	if r.target.relay {
 		frames := r.relayed()

@@ -10,18 +10,18 @@ import (
 
 // DocsReport is what Docs has measured.
 type DocsReport struct {
-	Load    Load         `json:"load"`
-	Targets []DocsTarget `json:"targets"`
+	Load    Load     `json:"load"`
+	Targets []Target `json:"targets"`
 }
 
-// DocsTarget is what was measured on one server: "atrium", "floor" (see Relay)
+// Target is what was measured on one server: "atrium", "floor" (see Relay)
 // or "rival".
-type DocsTarget struct {
-	Name string    `json:"name"`
-	Runs []DocsRun `json:"runs"`
+type Target struct {
+	Name string `json:"name"`
+	Runs []Run  `json:"runs"`
 	// Median has the median of each figure over the runs, each for itself; the
 	// numbers of deliveries and failures are sums.
-	Median   DocsRun `json:"median"`
+	Median   Run     `json:"median"`
 	P99MinMS float64 `json:"p99MinMs"`
 	P99MaxMS float64 `json:"p99MaxMs"`
 	// P99OverFloor and CPUOverFloor are the medians divided by the floor's;
@@ -30,8 +30,8 @@ type DocsTarget struct {
 	CPUOverFloor float64 `json:"cpuOverFloor,omitempty"`
 }
 
-// DocsRun is one run. Times are in milliseconds, if the name does not say more.
-type DocsRun struct {
+// Run is one run. Times are in milliseconds, if the name does not say more.
+type Run struct {
 	ConnectMS float64 `json:"connectMs"` // all observers, connected and joined
 	OpenP50MS float64 `json:"openP50Ms"` // from when all were let go until one had the preload
 	OpenMaxMS float64 `json:"openMaxMs"`
@@ -39,10 +39,13 @@ type DocsRun struct {
 	Rate      float64 `json:"rate"` // of edits per second, as held
 	Expected  int     `json:"expected"`
 	Delivered int     `json:"delivered"` // each edit to each observer once
-	P50MS     float64 `json:"p50Ms"`     // from when an edit was due until an observer had it
-	P95MS     float64 `json:"p95Ms"`
-	P99MS     float64 `json:"p99Ms"`
-	MaxMS     float64 `json:"maxMs"`
+	// OutOfOrder counts deliveries that did not follow the one before; of chat.
+	OutOfOrder int `json:"outOfOrder,omitempty"`
+
+	P50MS float64 `json:"p50Ms"` // from when an edit was due until an observer had it
+	P95MS float64 `json:"p95Ms"`
+	P99MS float64 `json:"p99Ms"`
+	MaxMS float64 `json:"maxMs"`
 
 	// CPU of the server from the first edit to the last delivery, and its memory
 	// then, in millions of bytes; 0 if its process is unknown.
@@ -57,24 +60,33 @@ type DocsRun struct {
 func newDocsReport(load Load, targets []*target) *DocsReport {
 	r := &DocsReport{Load: load}
 	for _, t := range targets {
-		r.Targets = append(r.Targets, DocsTarget{Name: t.name})
+		r.Targets = append(r.Targets, Target{Name: t.name})
 	}
 	return r
 }
 
-// sum works out what follows from the runs.
-func (r *DocsReport) sum() {
-	for i := range r.Targets {
-		r.Targets[i].sum()
+// sumTargets works out what follows from the runs.
+func sumTargets(targets []Target) {
+	for i := range targets {
+		targets[i].sum()
 	}
-	floor := slices.IndexFunc(r.Targets, func(t DocsTarget) bool { return t.Name == "floor" })
+	floor := slices.IndexFunc(targets, func(t Target) bool { return t.Name == "floor" })
 	if floor < 0 {
 		return
 	}
-	for i := range r.Targets {
-		t := &r.Targets[i]
-		t.P99OverFloor = over(t.Median.P99MS, r.Targets[floor].Median.P99MS)
-		t.CPUOverFloor = over(t.Median.CPUPerDeliveryUS, r.Targets[floor].Median.CPUPerDeliveryUS)
+	for i := range targets {
+		t := &targets[i]
+		t.P99OverFloor = over(t.Median.P99MS, targets[floor].Median.P99MS)
+		t.CPUOverFloor = over(t.Median.CPUPerDeliveryUS, targets[floor].Median.CPUPerDeliveryUS)
+	}
+}
+
+// latencies are the figures of a run's deliveries, which have been counted.
+func (r *Run) latencies(h *histogram) {
+	r.P50MS, r.P95MS = ms(h.quantile(0.50)), ms(h.quantile(0.95))
+	r.P99MS, r.MaxMS = ms(h.quantile(0.99)), ms(h.max)
+	if r.Delivered > 0 {
+		r.CPUPerDeliveryUS = r.CPUSeconds * 1e6 / float64(r.Delivered)
 	}
 }
 
@@ -85,29 +97,30 @@ func over(a, b float64) float64 {
 	return a / b
 }
 
-func (t *DocsTarget) sum() {
-	m := func(figure func(*DocsRun) float64) float64 { return median(t.Runs, figure) }
-	t.Median = DocsRun{
-		ConnectMS: m(func(r *DocsRun) float64 { return r.ConnectMS }),
-		OpenP50MS: m(func(r *DocsRun) float64 { return r.OpenP50MS }),
-		OpenMaxMS: m(func(r *DocsRun) float64 { return r.OpenMaxMS }),
-		Rate:      m(func(r *DocsRun) float64 { return r.Rate }),
-		P50MS:     m(func(r *DocsRun) float64 { return r.P50MS }),
-		P95MS:     m(func(r *DocsRun) float64 { return r.P95MS }),
-		P99MS:     m(func(r *DocsRun) float64 { return r.P99MS }),
-		MaxMS:     m(func(r *DocsRun) float64 { return r.MaxMS }),
+func (t *Target) sum() {
+	m := func(figure func(*Run) float64) float64 { return median(t.Runs, figure) }
+	t.Median = Run{
+		ConnectMS: m(func(r *Run) float64 { return r.ConnectMS }),
+		OpenP50MS: m(func(r *Run) float64 { return r.OpenP50MS }),
+		OpenMaxMS: m(func(r *Run) float64 { return r.OpenMaxMS }),
+		Rate:      m(func(r *Run) float64 { return r.Rate }),
+		P50MS:     m(func(r *Run) float64 { return r.P50MS }),
+		P95MS:     m(func(r *Run) float64 { return r.P95MS }),
+		P99MS:     m(func(r *Run) float64 { return r.P99MS }),
+		MaxMS:     m(func(r *Run) float64 { return r.MaxMS }),
 
-		CPUSeconds:       m(func(r *DocsRun) float64 { return r.CPUSeconds }),
-		CPUPerDeliveryUS: m(func(r *DocsRun) float64 { return r.CPUPerDeliveryUS }),
-		RSSMB:            m(func(r *DocsRun) float64 { return r.RSSMB }),
+		CPUSeconds:       m(func(r *Run) float64 { return r.CPUSeconds }),
+		CPUPerDeliveryUS: m(func(r *Run) float64 { return r.CPUPerDeliveryUS }),
+		RSSMB:            m(func(r *Run) float64 { return r.RSSMB }),
 	}
 	for _, r := range t.Runs {
 		t.Median.Expected += r.Expected
 		t.Median.Delivered += r.Delivered
+		t.Median.OutOfOrder += r.OutOfOrder
 		t.Median.Failed += r.Failed
 		t.Median.Failure = cmp.Or(t.Median.Failure, r.Failure)
 	}
-	byP99 := func(a, b DocsRun) int { return cmp.Compare(a.P99MS, b.P99MS) }
+	byP99 := func(a, b Run) int { return cmp.Compare(a.P99MS, b.P99MS) }
 	t.P99MinMS = slices.MinFunc(t.Runs, byP99).P99MS
 	t.P99MaxMS = slices.MaxFunc(t.Runs, byP99).P99MS
 }
@@ -146,7 +159,11 @@ func (r *DocsReport) Print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, target := range r.Targets {
+	return printFailures(w, r.Targets)
+}
+
+func printFailures(w io.Writer, targets []Target) error {
+	for _, target := range targets {
 		if m := target.Median; m.Failed > 0 {
 			fmt.Fprintf(w, "%s: %d sessions ended before time, the first: %s\n", target.Name, m.Failed, m.Failure)
 		}
