@@ -91,7 +91,7 @@ func (m *Module) Routes(a *api.API) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return new(empty), func() { m.opts.Mux.Publish(topic(in.RoomID), message, nil) }, nil
+		return new(empty), func() { m.broadcast(in.RoomID, message) }, nil
 	})
 }
 

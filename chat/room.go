@@ -16,6 +16,7 @@ type room struct {
 	mu     sync.Mutex
 	told   int64              // the newest seq that those in here have been told; guarded by mu
 	people map[string]*person // by user id; guarded by mu
+	news   news               // guarded by mu
 }
 
 // person is a user who is in a room. It is guarded by room.mu.
@@ -36,6 +37,7 @@ const (
 	maxMembers        = 1000 // in one answer
 )
 
+// topic is where those in a room hear who is typing.
 func topic(roomID string) string { return "chat/" + roomID }
 
 // hold returns a room, to be released.
@@ -104,13 +106,13 @@ func (m *Module) tell(roomID string, events []live) {
 	if r == nil {
 		return // who joins from now on reads it
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, e := range events {
-		r.mu.Lock()
 		if e.seq > r.told {
 			r.told = e.seq
-			m.opts.Mux.Publish(topic(roomID), e.message, nil)
+			m.publish(r, e.message)
 		}
-		r.mu.Unlock()
 	}
 }
 
@@ -119,10 +121,19 @@ func (m *Module) tell(roomID string, events []live) {
 func (m *Module) announce(roomID string, seq int64, message any) (deliver func()) {
 	m.lines.Put(roomID, seq, live{seq, message})
 	return func() {
-		// Not here: who sends a line may have to send what others add to it, too.
-		m.telling.Go(func() {
-			m.lines.Send(roomID, seq, func(events []live) { m.tell(roomID, events) })
-		})
+		m.lines.Send(roomID, seq, func(events []live) { m.tell(roomID, events) })
+	}
+}
+
+// broadcast tells those in a room what is not stored.
+func (m *Module) broadcast(roomID string, message any) {
+	m.mu.Lock()
+	r := m.rooms[roomID]
+	m.mu.Unlock()
+	if r != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		m.publish(r, message)
 	}
 }
 
@@ -148,12 +159,13 @@ func (m *Module) enter(r *room, s *mux.Session, p *past, welcome func(told int64
 	if fresh {
 		who := r.people[u.ID]
 		if who == nil {
-			m.opts.Mux.Publish(topic(r.id), &userMessage{"chat:user_joined", r.id, u.ID, u.Name}, nil)
+			m.publish(r, &userMessage{"chat:user_joined", r.id, u.ID, u.Name})
 			who = new(person)
 			r.people[u.ID] = who
 		}
 		who.user = u
 		who.sessions = append(who.sessions, s)
+		r.news.hear(s)
 		m.opts.Mux.Subscribe(s, topic(r.id))
 	}
 	people, total := r.members()
@@ -191,11 +203,12 @@ func (m *Module) remove(r *room, s *mux.Session) {
 	id := s.Identity().UserID
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	delete(r.news.listeners, s)
 	p := r.people[id]
 	m.hush(r, p, s)
 	p.sessions = slices.DeleteFunc(p.sessions, func(x *mux.Session) bool { return x == s })
 	if len(p.sessions) == 0 {
 		delete(r.people, id)
-		m.opts.Mux.Publish(topic(r.id), &userMessage{"chat:user_left", r.id, p.user.ID, p.user.Name}, nil)
+		m.publish(r, &userMessage{"chat:user_left", r.id, p.user.ID, p.user.Name})
 	}
 }

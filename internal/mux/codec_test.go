@@ -250,3 +250,38 @@ func FuzzHeader(f *testing.F) {
 		}
 	})
 }
+
+// TestBatch: messages of a batch come as frames of their own, to sessions in both
+// codecs, and count as many.
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	s := start(t, mux.Options{})
+	var list []mux.Delivery
+	var clients []*client
+	var messages []any
+	for n := range 3 {
+		messages = append(messages, &text{Type: "news", N: n, Text: strings.Repeat("x", n*200)})
+	}
+	both, one := mux.NewBatch(messages), mux.NewBatch(messages[:1])
+	for _, codec := range []string{"cbor", "json"} {
+		c := dial(s, codec, in(codec))
+		clients = append(clients, c)
+		list = append(list, mux.Delivery{Session: c.session, Frame: both})
+	}
+	before := s.Mux.Stats().MessagesOut(mux.Queued)
+	mux.SendAll(list)
+	for i := range list {
+		list[i].Frame = one
+	}
+	mux.SendAll(list)
+	if n := s.Mux.Stats().MessagesOut(mux.Queued) - before; n != 8 {
+		t.Errorf("%d messages are counted, want 8", n)
+	}
+	for _, c := range clients {
+		for _, n := range []float64{0, 1, 2, 0} {
+			if got := c.next(); got["type"] != "news" || got["n"] != n || len(got["text"].(string)) != int(n)*200 {
+				t.Errorf("got %.50v, want %v", got, n)
+			}
+		}
+	}
+}

@@ -14,7 +14,7 @@ import (
 // It keeps the message, for the codec that has not been asked for yet. What
 // waits in a session's queue is the encoding alone.
 type Frame struct {
-	message any
+	message any // or a batch
 	encoded [numCodecs]struct {
 		once sync.Once
 		data []byte
@@ -25,25 +25,57 @@ type Frame struct {
 // changes any more.
 func NewFrame(message any) *Frame { return &Frame{message: message} }
 
+// batch is several messages that go out together.
+type batch []any
+
+// NewBatch makes one frame, for senders, of several messages: each goes out as a
+// WebSocket frame of its own, and all of them in one write. Nobody changes
+// messages any more.
+func NewBatch(messages []any) *Frame {
+	if len(messages) == 1 {
+		return NewFrame(messages[0])
+	}
+	return &Frame{message: batch(messages)}
+}
+
+// messages is how many go out.
+func (f *Frame) messages() int64 {
+	if b, ok := f.message.(batch); ok {
+		return int64(len(b))
+	}
+	return 1
+}
+
 // bytes returns the whole WebSocket frame; callers must not alter it.
 func (f *Frame) bytes(c codec) []byte {
 	e := &f.encoded[c]
 	e.once.Do(func() {
-		var buf bytes.Buffer
-		buf.Write(make([]byte, maxHeader))
-		if err := c.encode(&buf, f.message); err != nil {
-			// Messages are our own structs of plain fields. One that cannot be
-			// encoded is a fault of the program, and its client is told so.
-			buf.Truncate(maxHeader)
-			c.encode(&buf, newErrorMessage(ID{}, NewError(Internal, "message could not be encoded")))
+		b, ok := f.message.(batch)
+		if !ok {
+			e.data = encodeFrame(c, f.message)
+			return
 		}
-		opcode := opBinary
-		if c == jsonCodec {
-			opcode = opText
+		for _, message := range b {
+			e.data = append(e.data, encodeFrame(c, message)...)
 		}
-		e.data = withHeader(buf.Bytes(), opcode)
 	})
 	return e.data
+}
+
+func encodeFrame(c codec, message any) []byte {
+	var buf bytes.Buffer
+	buf.Write(make([]byte, maxHeader))
+	if err := c.encode(&buf, message); err != nil {
+		// Messages are our own structs of plain fields. One that cannot be
+		// encoded is a fault of the program, and its client is told so.
+		buf.Truncate(maxHeader)
+		c.encode(&buf, newErrorMessage(ID{}, NewError(Internal, "message could not be encoded")))
+	}
+	opcode := opBinary
+	if c == jsonCodec {
+		opcode = opText
+	}
+	return withHeader(buf.Bytes(), opcode)
 }
 
 // Opcodes of RFC 6455, section 5.2.

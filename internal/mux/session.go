@@ -80,7 +80,7 @@ func (s *Session) SaidGoodbye() bool { return s.goodbye }
 
 // Send queues a frame. A session whose queue overflows is closed as too slow.
 func (s *Session) Send(f *Frame) {
-	s.mux.stats.out[Queued].Add(1)
+	s.mux.stats.out[Queued].Add(f.messages())
 	s.write(f.bytes(s.codec))
 }
 

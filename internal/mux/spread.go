@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Delivery is a frame on offer to one session: see Session.Offer.
+// Delivery is a frame for one session: on offer, see Session.Offer, or to be sent.
 type Delivery struct {
 	Session *Session
 	Frame   *Frame
@@ -29,6 +29,12 @@ func OfferAll(list []Delivery) {
 	if taken > 0 {
 		list[0].Session.mux.stats.out[Offered].Add(int64(taken))
 	}
+}
+
+// SendAll sends each frame to its session, spread over the cores, and returns when
+// all are sent or queued. No session may be among them twice.
+func SendAll(list []Delivery) {
+	spread(len(list), func(i int) { list[i].Session.Send(list[i].Frame) })
 }
 
 // spreadFrom is how many writes, of some 10 µs each, are worth a goroutine.
