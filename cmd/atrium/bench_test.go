@@ -154,6 +154,8 @@ func TestBenchRefuses(t *testing.T) {
 		"one trace":     {"docs --writers 2 --trace go.mod", "one writer"},
 		"no process":    {"idle --url ws://127.0.0.1:1/ws", "--pid"},
 		"alone":         {"cursors --clients 1", "two clients"},
+		"nobody writes": {"chat --members 5 --writers 6", "no more than there are members"},
+		"limited":       {"chat --rate 81", "more writers"},
 		"bad rival":     {"docs --runs 1 --observers 1 --no-floor --beside false", "false"},
 	} {
 		t.Run(name, func(t *testing.T) {
