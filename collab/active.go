@@ -41,10 +41,13 @@ type (
 type (
 	joinAck struct {
 		mux.Ack
-		Access  string       `json:"access"` // read or write
-		Users   []activeUser `json:"users"`
-		Heads   []string     `json:"heads"`
-		Changes *[][]byte    `json:"changes,omitempty"` // those that the client lacks, if it told its heads
+		Access string       `json:"access"` // read or write
+		Users  []activeUser `json:"users"`
+		Heads  []string     `json:"heads"`
+		// What the client lacks, if it told its heads: changes, or the whole
+		// document as a file, if it has nothing and that is smaller.
+		Changes  *[][]byte `json:"changes,omitempty"`
+		Document []byte    `json:"document,omitempty"`
 	}
 	editAck struct {
 		mux.Ack

@@ -1,6 +1,8 @@
 package collab
 
 import (
+	"slices"
+
 	"atrium/internal/auth"
 	"atrium/internal/mux"
 )
@@ -116,7 +118,9 @@ func (r *room) answer(m *member, e opened) bool {
 	if m.level == auth.Write {
 		ack.Access = "write"
 	}
-	if e.feed {
+	if snapshot, _ := r.doc.Snapshot(); e.feed && len(e.heads) == 0 && snapshot != nil && !e.reply.ID.IsZero() {
+		ack.Document = slices.Concat(r.doc.Whole()...)
+	} else if e.feed {
 		chunks := r.doc.Since(e.heads)
 		ack.Changes = &chunks
 	}
