@@ -155,14 +155,14 @@ func (r *room) answerCalls() {
 	r.calls = waiting
 }
 
-// erase deletes a document, for good.
-func (m *Module) erase(ctx context.Context, documentID string) error {
+// erase deletes a document, in a user's name and for good.
+func (m *Module) erase(ctx context.Context, documentID, user string) error {
 	_, err := askFor(ctx, m, documentID, func(r *room) (struct{}, error) {
 		r.commit() // or what is staged would be committed to nothing
 		if err := r.exists(); err != nil {
 			return struct{}{}, err
 		}
-		if err := m.store.erase(context.Background(), r.documentID, time.Now()); err != nil {
+		if err := m.store.erase(context.Background(), r.documentID, user, time.Now()); err != nil {
 			r.log.Error("document cannot be deleted", "error", err)
 			return struct{}{}, mux.NewError(mux.Unavailable, "the document cannot be deleted at the moment")
 		}

@@ -16,7 +16,10 @@ func (r *room) commit() {
 	}
 	r.retryAt = time.Time{}
 	for {
-		total := size{r.doc.Len() + len(r.doc.Staged()), r.bytes + r.doc.StagedBytes()}
+		total := state{changes: r.doc.Len() + len(r.doc.Staged()), bytes: r.bytes + r.doc.StagedBytes()}
+		if r.module.opts.Changed != nil {
+			total.heads = r.doc.StagedHeads()
+		}
 		version, behind, err := r.module.store.append(context.Background(), r.documentID, r.version, r.entries(), total, time.Now())
 		if errors.Is(err, errDeleted) {
 			r.vanish()

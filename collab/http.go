@@ -149,7 +149,7 @@ func (m *Module) Routes(a *api.API) {
 	}, mayDo(auth.Write), func(ctx context.Context, in *DocumentPath) (*empty, error) {
 		id, err := in.id()
 		if err == nil {
-			err = m.erase(ctx, id)
+			err = m.erase(ctx, id, api.CallerOf(ctx).UserID())
 		}
 		return new(empty), problem(err)
 	})

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"atrium/collab/change"
 	"atrium/collab/materialize"
 	"atrium/internal/auth"
 	"atrium/internal/db"
@@ -34,7 +35,23 @@ type Options struct {
 	// HTTP calls that need contents fail.
 	Contents *materialize.Pool
 
+	// Changed is called in every transaction that makes, changes or deletes a
+	// document, and what it returns after the commit, and not at all without one.
+	// Its error undoes the transaction. Everybody waits for it, so it must not wait
+	// for anything but tx. nil: nobody wants to know.
+	Changed func(tx *db.Tx, c Change) (committed func(), err error)
+
 	Logger *slog.Logger // default: slog.Default()
+}
+
+// Change is what has become of a document.
+type Change struct {
+	DocumentID string
+	UserIDs    []string      // who did it, each once
+	Heads      []change.Hash // as of then; none if it is deleted
+	At         time.Time
+
+	Created, Deleted bool // neither: changed
 }
 
 // Module is safe for concurrent use.
@@ -68,7 +85,7 @@ func New(o Options) *Module {
 		o.Logger = slog.Default()
 	}
 	m := &Module{
-		opts: o, store: store{o.DB}, log: o.Logger,
+		opts: o, store: store{o.DB, o.Changed}, log: o.Logger,
 		rooms:    make(map[string]*room),
 		sessions: make(map[*mux.Session]map[string]*seat),
 		chore:    make(chan struct{}, 1),

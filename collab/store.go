@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"time"
 
+	"atrium/collab/change"
 	"atrium/internal/db"
 )
 
 // store is the log of every document in the database.
-type store struct{ db *db.DB }
+type store struct {
+	db      *db.DB
+	changed func(*db.Tx, Change) (committed func(), err error) // Options.Changed
+}
 
 // entry is a run of change chunks that one user added at one time.
 type entry struct {
@@ -136,36 +140,44 @@ func readPacks(tx *db.Tx, documentID string, after int64) (packs []sealedRun, er
 	return packs, rows.Err()
 }
 
-// size is that of a whole log: how many changes, and how long their chunks are.
-type size struct{ changes, bytes int }
+// state is what a whole log comes to.
+type state struct {
+	changes int
+	bytes   int           // of their chunks
+	heads   []change.Hash // needed for Options.Changed alone
+}
 
 // append adds entries behind version known, which the caller has read up to,
-// and returns the newest version; now is the log's size with them. If the log has
-// grown past known, it adds nothing and returns what came after: the caller
-// checks its entries against that and tries again.
-func (s store) append(ctx context.Context, documentID string, known int64, entries []entry, total size, now time.Time) (version int64, behind *tail, err error) {
-	err = s.db.Write(ctx, func(tx *db.Tx) error {
+// and returns the newest version; total is what the log comes to with them. If
+// the log has grown past known, it adds nothing and returns what came after: the
+// caller checks its entries against that and tries again.
+func (s store) append(ctx context.Context, documentID string, known int64, entries []entry, total state, now time.Time) (version int64, behind *tail, err error) {
+	c := Change{DocumentID: documentID, Heads: total.heads, At: now, Created: known == 0}
+	if s.changed != nil {
+		c.UserIDs = usersOf(entries)
+	}
+	err = s.write(ctx, func(tx *db.Tx) (committed func(), err error) {
 		var deleted sql.NullInt64
 		// Taking the row first makes writers of one document queue up here.
-		err := tx.QueryRow(`INSERT INTO documents (id, version, created_at, updated_at, changes, bytes) VALUES ($1, $2, $3, $3, $4, $5)
+		err = tx.QueryRow(`INSERT INTO documents (id, version, created_at, updated_at, changes, bytes) VALUES ($1, $2, $3, $3, $4, $5)
 			ON CONFLICT (id) DO UPDATE SET version = documents.version + $2, updated_at = $3, changes = $4, bytes = $5 RETURNING version, deleted_at`,
 			documentID, len(entries), db.Micros(now), total.changes, total.bytes).Scan(&version, &deleted)
 		switch {
 		case err != nil:
-			return err
+			return nil, err
 		case deleted.Valid:
-			return errDeleted
+			return nil, errDeleted
 		case version-int64(len(entries)) != known:
-			return errBehind
+			return nil, errBehind
 		}
 		for i, e := range entries {
 			_, err := tx.Exec(`INSERT INTO document_changes (document_id, version, chunks, user_id, created_at) VALUES ($1, $2, $3, $4, $5)`,
 				documentID, known+int64(i)+1, e.chunks, e.userID, db.Micros(now))
 			if err != nil {
-				return err
+				return nil, err
 			}
 		}
-		return nil
+		return s.tell(tx, c)
 	})
 	if errors.Is(err, errBehind) {
 		t, err := s.load(ctx, documentID, known)
@@ -177,27 +189,62 @@ func (s store) append(ctx context.Context, documentID string, known int64, entri
 	return version, nil, nil
 }
 
+// usersOf returns who has added entries, each once.
+func usersOf(entries []entry) (users []string) {
+	seen := make(map[string]bool)
+	for _, e := range entries {
+		if !seen[e.userID] {
+			seen[e.userID] = true
+			users = append(users, e.userID)
+		}
+	}
+	return users
+}
+
+// write is db.Write for what has something to do after the commit.
+func (s store) write(ctx context.Context, fn func(tx *db.Tx) (committed func(), err error)) error {
+	var committed func()
+	err := s.db.Write(ctx, func(tx *db.Tx) (err error) {
+		committed, err = fn(tx)
+		return err
+	})
+	if err == nil && committed != nil {
+		committed()
+	}
+	return err
+}
+
+// tell tells who wants to know.
+func (s store) tell(tx *db.Tx, c Change) (committed func(), err error) {
+	if s.changed == nil {
+		return nil, nil
+	}
+	return s.changed(tx, c)
+}
+
 // errBehind undoes the write of a caller that has not read the whole log.
 var errBehind = errors.New("the log has grown")
 
 // erase deletes a document: its log goes, its id stays, so that nobody can bring
 // it back.
-func (s store) erase(ctx context.Context, documentID string, now time.Time) error {
-	return s.db.Write(ctx, func(tx *db.Tx) error {
+func (s store) erase(ctx context.Context, documentID, userID string, now time.Time) error {
+	return s.write(ctx, func(tx *db.Tx) (committed func(), err error) {
 		n, err := tx.Exec(`UPDATE documents SET deleted_at = $2, changes = 0, bytes = 0 WHERE id = $1 AND deleted_at IS NULL`, documentID, db.Micros(now))
 		if err == nil && n == 0 {
-			return errDeleted
+			return nil, errDeleted
 		}
 		for _, query := range []string{
 			`DELETE FROM document_changes WHERE document_id = $1`,
 			`DELETE FROM document_packs WHERE document_id = $1`,
 			`DELETE FROM document_snapshots WHERE document_id = $1`,
 		} {
-			if err != nil {
-				return err
+			if err == nil {
+				_, err = tx.Exec(query, documentID)
 			}
-			_, err = tx.Exec(query, documentID)
 		}
-		return err
+		if err != nil {
+			return nil, err
+		}
+		return s.tell(tx, Change{DocumentID: documentID, UserIDs: []string{userID}, At: now, Deleted: true})
 	})
 }

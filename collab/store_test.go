@@ -16,12 +16,12 @@ func openStore(t *testing.T) store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	return store{d}
+	return store{db: d}
 }
 
 func (s store) mustAppend(t *testing.T, id string, known int64, entries ...entry) int64 {
 	t.Helper()
-	version, behind, err := s.append(t.Context(), id, known, entries, size{}, time.Unix(1, 0))
+	version, behind, err := s.append(t.Context(), id, known, entries, state{}, time.Unix(1, 0))
 	if err != nil || behind != nil {
 		t.Fatalf("append behind %d: got %v, error %v", known, behind, err)
 	}
@@ -66,7 +66,7 @@ func TestAppendBehindSomebodyElse(t *testing.T) {
 	s := openStore(t)
 	s.mustAppend(t, "doc", 0, entry{[]byte("a"), "alice"})
 	s.mustAppend(t, "doc", 1, entry{[]byte("b"), "bob"}, entry{[]byte("c"), "bob"})
-	version, behind, err := s.append(t.Context(), "doc", 1, []entry{{[]byte("mine"), "alice"}}, size{}, time.Unix(2, 0))
+	version, behind, err := s.append(t.Context(), "doc", 1, []entry{{[]byte("mine"), "alice"}}, state{}, time.Unix(2, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestLogWithAHole(t *testing.T) {
 		if got, err := s.load(t.Context(), "doc", 0); !errors.Is(err, errLogDamaged) {
 			t.Errorf("without version %d: got %q, error %v, want errLogDamaged", version, got.runs, err)
 		}
-		if _, _, err := s.append(t.Context(), "doc", 1, []entry{{[]byte("x"), "alice"}}, size{}, time.Unix(1, 0)); err == nil {
+		if _, _, err := s.append(t.Context(), "doc", 1, []entry{{[]byte("x"), "alice"}}, state{}, time.Unix(1, 0)); err == nil {
 			t.Errorf("append without version %d: got no error", version)
 		}
 	}

@@ -36,6 +36,7 @@ var allowedImports = map[string][]string{
 	"internal/inorder": {},
 	"internal/limit":   {},
 	"internal/mux":     {"internal/auth", "internal/limit"},
+	"internal/webhook": {"internal/db"},
 
 	"migrations": {},
 	"web":        {},

@@ -36,6 +36,7 @@ var (
 	abandonedDesc   = describe("changes_abandoned_total", "Batches of changes given up because the store failed.")
 	commitsDesc     = describe("commit_seconds", "How long commits took.")
 	writesDesc      = describe("writes_total", "Writes, many of which may share a commit.")
+	webhooksDesc    = describe("webhooks_total", "Webhooks delivered and given up, and attempts that are made again.", "outcome")
 )
 
 // Describe and Collect are prometheus.Collector.
@@ -73,6 +74,12 @@ func (m exporter) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstHistogram(commitsDesc, n, latencies.Sum.Seconds(), upTo)
 	_, writes := m.db.Commits()
 	count(writesDesc, writes)
+	if m.webhooks != nil {
+		hooks := m.webhooks.Stats()
+		count(webhooksDesc, hooks.Delivered.Load(), "delivered")
+		count(webhooksDesc, hooks.Retried.Load(), "retried")
+		count(webhooksDesc, hooks.GivenUp.Load(), "given_up")
+	}
 }
 
 // handler answers GET /metrics: to anybody on a loopback listener, elsewhere to

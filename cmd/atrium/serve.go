@@ -22,6 +22,7 @@ import (
 	"atrium/internal/auth"
 	"atrium/internal/db"
 	"atrium/internal/mux"
+	"atrium/internal/webhook"
 	"atrium/notify"
 	"atrium/presence"
 	"atrium/web"
@@ -34,6 +35,8 @@ type serveCommand struct {
 	AllowedOrigins []string `help:"Browsers' origins, exact; default: the same host." env:"ATRIUM_ALLOWED_ORIGINS"`
 	APIKeys        []string `name:"api-keys" help:"Keys for backends, with commas between them." env:"ATRIUM_API_KEYS"`
 	QueryToken     bool     `help:"Accept ?token= on /ws." env:"ATRIUM_QUERY_TOKEN" default:"true" negatable:""`
+	WebhookURL     string   `name:"webhook-url" help:"Where to tell of documents by HTTP; default: nowhere." env:"ATRIUM_WEBHOOK_URL"`
+	WebhookSecret  string   `name:"webhook-secret" help:"Key of the webhooks' signatures, 16 bytes at least." env:"ATRIUM_WEBHOOK_SECRET"`
 	PprofAddr      string   `help:"Listen address for Go's profiles, loopback only; default: none." env:"ATRIUM_PPROF_ADDR"`
 	LogLevel       string   `help:"debug, info, warn or error." env:"ATRIUM_LOG_LEVEL" default:"info" enum:"debug,info,warn,error"`
 }
@@ -95,7 +98,8 @@ type server struct {
 	dashboard *dashboard.Module
 	chat      *chat.Module
 	api       *api.API
-	profiler  *profiler // nil: not asked for
+	webhooks  *webhook.Module // nil: nobody wants any
+	profiler  *profiler       // nil: not asked for
 	draining  atomic.Bool
 }
 
@@ -137,7 +141,12 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	if s.contents, err = newWorkers(log); err != nil {
 		return nil, err
 	}
-	s.collab = collab.New(collab.Options{DB: s.db, Mux: s.mux, SenderID: identity.SenderID, Contents: s.contents, Logger: log})
+	if c.WebhookURL != "" {
+		s.webhooks = webhook.New(webhook.Options{DB: s.db, URL: c.WebhookURL, Secret: []byte(c.WebhookSecret), Logger: log})
+	}
+	s.collab = collab.New(collab.Options{
+		DB: s.db, Mux: s.mux, SenderID: identity.SenderID, Contents: s.contents, Changed: s.changed(), Logger: log,
+	})
 
 	keys, err := c.apiKeys()
 	if err != nil {
@@ -229,6 +238,9 @@ func (s *server) close() error {
 	}
 	if s.verifier != nil {
 		s.verifier.Close()
+	}
+	if s.webhooks != nil {
+		s.webhooks.Close()
 	}
 	if s.db != nil {
 		return s.db.Close()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,8 +40,9 @@ func (k *keySettings) secret() ([]byte, error) {
 }
 
 const (
-	minSecret = 32
-	minAPIKey = 16
+	minSecret        = 32
+	minAPIKey        = 16
+	minWebhookSecret = 16
 )
 
 // devSecret reads the development secret, made on first use.
@@ -122,6 +124,14 @@ func (c *serveCommand) check() error {
 	for _, key := range c.APIKeys {
 		if len(key) < minAPIKey {
 			return fmt.Errorf("ATRIUM_API_KEYS has a key of %d bytes: each must have %d at least", len(key), minAPIKey)
+		}
+	}
+	if c.WebhookURL != "" { // not repeated: it may hold a password
+		if u, err := url.Parse(c.WebhookURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+			return errors.New("ATRIUM_WEBHOOK_URL is not an http or https URL such as https://app.example.com/webhooks")
+		}
+		if n := len(c.WebhookSecret); n < minWebhookSecret {
+			return fmt.Errorf("ATRIUM_WEBHOOK_URL needs ATRIUM_WEBHOOK_SECRET, which has %d bytes: it must have %d at least", n, minWebhookSecret)
 		}
 	}
 	for _, origin := range c.AllowedOrigins {

@@ -139,6 +139,10 @@ func (d *Document) Staged() []Staged { return d.staged }
 // StagedBytes is how long the staged chunks are together.
 func (d *Document) StagedBytes() int { return d.bytes }
 
+// StagedHeads returns the heads that the log will have once what is staged is
+// part of it, sorted.
+func (d *Document) StagedHeads() []change.Hash { return d.hashes(d.g.heads) }
+
 // Commit makes the staged changes part of the log. They are durable by now.
 func (d *Document) Commit() {
 	before := d.committed
@@ -199,11 +203,17 @@ func (d *Document) release() {
 func (d *Document) publish() {
 	d.committed = d.g.n
 	d.headsAt = append(d.headsAt[:0], d.g.heads...)
-	d.heads = make([]change.Hash, len(d.headsAt))
-	for i, p := range d.headsAt {
-		d.heads[i] = d.g.at(p).hash
+	d.heads = d.hashes(d.headsAt)
+}
+
+// hashes returns the hashes of changes, sorted.
+func (d *Document) hashes(at []position) []change.Hash {
+	list := make([]change.Hash, len(at))
+	for i, p := range at {
+		list[i] = d.g.at(p).hash
 	}
-	slices.SortFunc(d.heads, compareHashes)
+	slices.SortFunc(list, compareHashes)
+	return list
 }
 
 func compareHashes(a, b change.Hash) int { return bytes.Compare(a[:], b[:]) }
