@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -189,6 +190,9 @@ func (s store) history(ctx context.Context, documentID string, before, limit int
 func unpackAll(packs []sealedRun) (entries []pack.Entry, err error) {
 	var hashes []change.Hash
 	for _, p := range packs {
+		if p.position != len(hashes) {
+			return nil, fmt.Errorf("%w: a pack begins at change %d, not %d", errLogDamaged, p.position, len(hashes))
+		}
 		err := pack.Parse(p.data, p.position, func(at int) change.Hash { return hashes[at] }, func(e pack.Entry, h change.Hash) error {
 			entries, hashes = append(entries, e), append(hashes, h)
 			return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"atrium/collab/change"
+	"atrium/collab/docsync"
 	"atrium/collab/pack"
 )
 
@@ -24,6 +25,7 @@ type keeping struct {
 
 	snapshotBytes int       // of the chunks that the snapshot, or the newest attempt at one, stands for
 	notBefore     time.Time // for the next snapshot
+	retryAt       time.Time // when something has failed: not before
 }
 
 // Rows are sealed when there are as many, or as long ones. Packs are joined when
@@ -36,11 +38,14 @@ const (
 )
 
 // A snapshot is made when what came after the last one is longer than this, and
-// twice as long as that. Making them takes a fiftieth of the time at most.
+// twice as long as that. Making them takes a twentieth of the time at most.
 const (
 	snapshotBytes = 64 << 10
-	snapshotShare = 50
+	snapshotShare = 20
 )
+
+// keepRetry is how long the log is left as it is when something has failed.
+const keepRetry = time.Minute
 
 // sealed takes a pack into account, which follows those before.
 func (k *keeping) sealed(p sealedRun) {
@@ -56,7 +61,7 @@ func (k *keeping) sealed(p sealedRun) {
 // keep begins what is to be done about the log, if anything.
 func (r *room) keep() {
 	k := &r.keeping
-	if k.busy || r.gone || !r.failing.IsZero() {
+	if k.busy || r.gone || r.stop || !r.failing.IsZero() || time.Now().Before(k.retryAt) {
 		return
 	}
 	switch snapshot, _ := r.doc.Snapshot(); {
@@ -76,14 +81,18 @@ func (r *room) chore(do func() (then func(), err error)) {
 	m := r.module
 	m.running.Go(func() {
 		m.chore <- struct{}{}
+		defer func() { <-m.chore }()
+		if m.isClosing() {
+			return // it can be done the next time
+		}
 		then, err := do()
-		<-m.chore
 		r.mail.put(asked{func(r *room) {
 			if r.gone {
 				return
 			}
 			r.keeping.busy = false
 			if err != nil {
+				r.keeping.retryAt = time.Now().Add(keepRetry)
 				r.log.Warn("log cannot be kept as it should be", "error", err)
 				return
 			}
@@ -172,19 +181,20 @@ func (r *room) joinPacks() {
 	})
 }
 
-// unpack gives the changes of a pack to take, but for those that the room knows.
-func (r *room) unpack(p sealedRun, take func(run []byte) error) error {
-	if p.position > r.doc.Len() {
-		return fmt.Errorf("%w: a pack begins at change %d behind %d", errLogDamaged, p.position, r.doc.Len())
+// unpack returns the changes of a pack, which begins no later than where the
+// document ends.
+func unpack(doc *docsync.Document, p sealedRun) (run []byte, err error) {
+	if p.position > doc.Len() {
+		return nil, fmt.Errorf("%w: a pack begins at change %d behind %d", errLogDamaged, p.position, doc.Len())
 	}
-	run, n, err := pack.Run(p.data, p.position, r.doc.HashAt)
+	run, n, err := pack.Run(p.data, p.position, doc.HashAt)
 	if err == nil && n != p.changes {
 		err = fmt.Errorf("%w: a pack has %d changes, not %d", errLogDamaged, n, p.changes)
 	}
 	if err != nil {
-		return fmt.Errorf("open pack: %w", err)
+		return nil, fmt.Errorf("open pack: %w", err)
 	}
-	return take(run)
+	return run, nil
 }
 
 // makeSnapshot has a snapshot made of the log as it is.

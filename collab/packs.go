@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"atrium/collab/change"
+	"atrium/collab/docsync"
 	"atrium/collab/pack"
 	"atrium/internal/db"
 )
@@ -111,7 +112,41 @@ func (s store) saveSnapshot(ctx context.Context, documentID string, changes int,
 	return s.db.Write(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(`INSERT INTO document_snapshots (document_id, changes, data)
 			SELECT id, $2, $3 FROM documents WHERE id = $1 AND deleted_at IS NULL
-			ON CONFLICT (document_id) DO UPDATE SET changes = $2, data = $3 WHERE document_snapshots.changes < $2`, documentID, changes, data)
+			ON CONFLICT (document_id) DO UPDATE SET changes = $2, data = $3 WHERE document_snapshots.changes <= $2`, documentID, changes, data)
 		return err
 	})
+}
+
+// wholeLog is a document as the store has it.
+type wholeLog struct {
+	doc     docsync.Document
+	version int64
+	bytes   int // of the chunks
+}
+
+// read opens all that there is of a log.
+func (s store) read(ctx context.Context, documentID string) (*wholeLog, error) {
+	t, err := s.load(ctx, documentID, 0)
+	if err != nil {
+		return nil, err
+	}
+	l := &wholeLog{version: t.version}
+	for _, p := range t.packs {
+		run, err := unpack(&l.doc, p)
+		if err == nil {
+			_, err = l.doc.Extend(run)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, run := range t.runs {
+		if _, err := l.doc.Extend(run); err != nil {
+			return nil, err
+		}
+	}
+	for _, chunk := range l.doc.Chunks(0, l.doc.Len()) {
+		l.bytes += len(chunk)
+	}
+	return l, nil
 }

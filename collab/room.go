@@ -87,7 +87,8 @@ func (r *room) run() {
 		r.commit()
 		r.tell()
 		r.keep()
-		if r.stop || idle && r.module.remove(r) {
+		// What is being done about the log, another room would not know of.
+		if r.stop || idle && !r.keeping.busy && r.module.remove(r) {
 			return
 		}
 	}
@@ -185,7 +186,11 @@ func (r *room) add(t tail) error {
 		return err
 	}
 	for _, p := range t.packs {
-		if err := r.unpack(p, take); err != nil {
+		run, err := unpack(&r.doc, p)
+		if err == nil {
+			err = take(run)
+		}
+		if err != nil {
 			return err
 		}
 		count()
