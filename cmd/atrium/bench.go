@@ -47,6 +47,7 @@ type loadFlags struct {
 	Grace     time.Duration `help:"How long is waited for the last deliveries." default:"15s"`
 	Runs      int           `help:"Runs of each target; they take turns." default:"3"`
 	ReadOnly  bool          `help:"Observers may only read."`
+	V2        bool          `name:"v2" help:"Observers read version 2 of sync messages, as stock clients do: the document is opened by its snapshot, once that stands."`
 	Trace     string        `help:"Gzipped editing trace to type; default: one character after the other." type:"existingfile" placeholder:"FILE"`
 	JSON      bool          `name:"json" help:"Print JSON instead of a table."`
 }
@@ -56,7 +57,7 @@ func (f loadFlags) options() (bench.DocsOptions, error) {
 	return bench.DocsOptions{
 		Load: bench.Load{
 			Observers: f.Observers, Writers: f.Writers, Rate: f.Rate, Preload: f.Preload,
-			Duration: f.Duration, Grace: f.Grace, ReadOnly: f.ReadOnly, Trace: f.Trace,
+			Duration: f.Duration, Grace: f.Grace, ReadOnly: f.ReadOnly, V2: f.V2, Trace: f.Trace,
 		},
 		Runs: max(f.Runs, 1), Self: self, Floor: true, Log: os.Stderr,
 	}, err

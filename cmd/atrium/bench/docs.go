@@ -21,6 +21,7 @@ type Load struct {
 	Duration  time.Duration `json:"duration"` // of the typing, in nanoseconds
 	Grace     time.Duration `json:"grace"`    // for what has not come by then, in nanoseconds
 	ReadOnly  bool          `json:"readOnly"` // observers may only read
+	V2        bool          `json:"v2"`       // observers read version 2, and so snapshots; they wait for one
 	Trace     string        `json:"trace,omitempty"`
 }
 
@@ -33,6 +34,8 @@ func (l *Load) check() error {
 		return errors.New("at least one observer and one writer are needed")
 	case l.edits() < 1:
 		return errors.New("with this rate and duration nothing is typed")
+	case l.V2 && l.Preload < 10_000:
+		return errors.New("for version 2 a longer preload is needed: short documents have no snapshot")
 	case l.Trace != "" && l.Writers != 1:
 		return errors.New("a trace is typed by one writer")
 	}
@@ -173,6 +176,11 @@ func (r *docsRun) measure(ctx context.Context) (result Run, err error) {
 	writers, err := r.writers(ctx, &crew)
 	if err != nil {
 		return result, err
+	}
+	if r.load.V2 && r.target.apiKey != "" {
+		if err := r.awaitSnapshot(ctx); err != nil {
+			return result, err
+		}
 	}
 	connecting := time.Now()
 	observers := make([]*observer, r.load.Observers)

@@ -171,10 +171,14 @@ func answerTo(heads []change.Hash) []byte {
 	return append(answer, stockFlags...)
 }
 
-// firstRequest is what a client says that has nothing. It carries no flags, so
-// that every server answers in version 1, one change to a chunk.
-func firstRequest() []byte {
-	return docsync.AppendMessage(nil, docsync.Message{Have: []docsync.Have{{}}})
+// firstRequest is what a client says that has nothing. Without flags every server
+// answers in version 1, one change to a chunk; with them, as it likes.
+func firstRequest(v2 bool) []byte {
+	request := docsync.AppendMessage(nil, docsync.Message{Have: []docsync.Have{{}}})
+	if v2 {
+		request = append(request, stockFlags...)
+	}
+	return request
 }
 
 // chunksOf calls f with the hash of every change in one entry of a sync message,

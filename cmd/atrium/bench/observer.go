@@ -56,7 +56,7 @@ func (l *Load) observerLevel() auth.Level {
 
 // open asks for the document, and follows it until the connection ends.
 func (o *observer) open() error {
-	if _, err := o.conn.Write(appendSync(nil, o.run.prefix("request", o.session), firstRequest())); err != nil {
+	if _, err := o.conn.Write(appendSync(nil, o.run.prefix("request", o.session), firstRequest(o.run.load.V2))); err != nil {
 		return err
 	}
 	return o.follow()
