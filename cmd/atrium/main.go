@@ -14,6 +14,10 @@ type cli struct {
 	Token tokenCommand `cmd:"" help:"Print a token signed with the configured secret."`
 	Bench benchCommand `cmd:"" help:"Measure a server with many clients."`
 
+	Verify verifyCommand `cmd:"" help:"Check every stored document."`
+	Export exportCommand `cmd:"" help:"Write every document into a file of its own."`
+	Import importCommand `cmd:"" help:"Read documents from files."`
+
 	Worker workerCommand `cmd:"" hidden:""`
 }
 

@@ -16,9 +16,14 @@ import (
 	"atrium/internal/auth"
 )
 
+// dataSettings say where everything is kept.
+type dataSettings struct {
+	DataDir string `help:"SQLite file and other local state." env:"ATRIUM_DATA_DIR" default:"./atrium-data" type:"path"`
+}
+
 // keySettings say how tokens are signed; serve and token share them.
 type keySettings struct {
-	DataDir     string `help:"SQLite file and other local state." env:"ATRIUM_DATA_DIR" default:"./atrium-data" type:"path"`
+	dataSettings
 	JWTSecret   string `name:"jwt-secret" help:"HS256 key, 32 bytes at least." env:"ATRIUM_JWT_SECRET"`
 	JWTIssuer   string `name:"jwt-issuer" help:"What the claim iss must be." env:"ATRIUM_JWT_ISSUER"`
 	JWTAudience string `name:"jwt-audience" help:"What the claim aud must name." env:"ATRIUM_JWT_AUDIENCE"`
@@ -99,12 +104,20 @@ func (c *serveCommand) authOptions() (auth.Options, error) {
 	return o, nil
 }
 
-// check finds mistakes that can be named before anything is opened.
-func (c *serveCommand) check() error {
+// checkStore finds settings of stores that this atrium does not know.
+func checkStore() error {
 	for _, later := range []string{"ATRIUM_DATABASE_URL", "ATRIUM_REDIS_URL"} {
 		if os.Getenv(later) != "" {
 			return fmt.Errorf("%s is set, but this atrium knows only SQLite and one node: unset it", later)
 		}
+	}
+	return nil
+}
+
+// check finds mistakes that can be named before anything is opened.
+func (c *serveCommand) check() error {
+	if err := checkStore(); err != nil {
+		return err
 	}
 	host, _, err := net.SplitHostPort(c.Addr)
 	if err != nil {
