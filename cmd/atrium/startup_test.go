@@ -88,6 +88,11 @@ func TestStartUpMistakes(t *testing.T) {
 		{"--dev with a key set", []string{"--dev", "ATRIUM_JWKS_URL=https://id.example.com/keys"}, []string{"ATRIUM_JWKS_URL"}},
 		{"an origin with a path", with("ATRIUM_ALLOWED_ORIGINS=https://app.example.com/"), []string{"ATRIUM_ALLOWED_ORIGINS", "https://app.example.com/"}},
 		{"an origin with a wildcard", with("ATRIUM_ALLOWED_ORIGINS=https://*.example.com"), []string{"ATRIUM_ALLOWED_ORIGINS"}},
+		{"webhooks without a secret", with("ATRIUM_WEBHOOK_URL=https://app.example.com/hooks"), []string{"ATRIUM_WEBHOOK_SECRET", "16"}},
+		{"webhooks with a short secret", with("--webhook-url", "http://localhost/", "--webhook-secret", strings.Repeat("x", 15)), []string{"ATRIUM_WEBHOOK_SECRET", "15", "16"}},
+		{"webhooks by another protocol", with("ATRIUM_WEBHOOK_URL=ftp://app.example.com/hooks", "ATRIUM_WEBHOOK_SECRET="+webhookSecret), []string{"ATRIUM_WEBHOOK_URL", "https"}},
+		{"webhooks to no host", with("ATRIUM_WEBHOOK_URL=https:///hooks", "ATRIUM_WEBHOOK_SECRET="+webhookSecret), []string{"ATRIUM_WEBHOOK_URL", "https"}},
+		{"webhooks to a path", with("ATRIUM_WEBHOOK_URL=/hooks", "ATRIUM_WEBHOOK_SECRET="+webhookSecret), []string{"ATRIUM_WEBHOOK_URL", "https"}},
 		{"Postgres, which this atrium does not know", with("ATRIUM_DATABASE_URL=postgres://localhost/atrium"), []string{"ATRIUM_DATABASE_URL", "unset"}},
 		{"Redis, which this atrium does not know", with("ATRIUM_REDIS_URL=redis://localhost"), []string{"ATRIUM_REDIS_URL", "unset"}},
 	}

@@ -108,6 +108,7 @@ func New(o Options) *Module {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = maxAtOnce
+	transport.MaxResponseHeaderBytes = maxAnswer
 	m := &Module{
 		opts: o, log: o.Logger,
 		client: &http.Client{

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -432,4 +433,27 @@ func TestRolledBack(t *testing.T) {
 	}
 	m.empty(t)
 	r.nothing(200 * time.Millisecond)
+}
+
+// BenchmarkAdd is what a change of a document costs more, beside others.
+func BenchmarkAdd(b *testing.B) {
+	d, err := db.Open(b.Context(), db.Options{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	m := New(Options{DB: d, URL: "http://127.0.0.1:9", Quiet: time.Hour, AtMost: time.Hour})
+	defer m.Close()
+	heads := []string{strings.Repeat("ab", 32)}
+	err = m.write(func(tx *db.Tx) error {
+		for b.Loop() {
+			if _, err := m.Add(tx, Event{Kind: Changed, DocumentID: "doc", UserIDs: []string{"alice"}, Heads: heads, At: time.Now()}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 }
