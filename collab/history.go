@@ -36,7 +36,7 @@ type (
 		Hash     string   `json:"hash"`
 		Deps     []string `json:"deps" nullable:"false" doc:"What it builds on"`
 		Actor    string   `json:"actor" doc:"Automerge's, in hex"`
-		UserID   string   `json:"userId" doc:"Who sent it; api for an API key"`
+		UserID   string   `json:"userId" doc:"Who sent it; api for an API key, import for a file"`
 		StoredAt string   `json:"storedAt" format:"date-time" doc:"By the server's clock"`
 		Time     string   `json:"time,omitempty" format:"date-time" doc:"By the author's clock"`
 		Message  string   `json:"message,omitempty"`

@@ -16,7 +16,7 @@ import (
 	"atrium/collab/change"
 )
 
-var killRounds = flag.Int("kill-rounds", 3, "how often TestKill9 kills the server")
+var killRounds = flag.Int("kill-rounds", 3, "how often each TestKill9 kills what it watches")
 
 // TestSyncBeforeAck watches the server's system calls: before anything of an
 // edit is written to a socket, it has been written to the log, and that synced.
