@@ -4,6 +4,8 @@
 //
 // A room needs no making; who may do what in it is up to tokens alone. What a
 // mention leads to is the business of whoever made the module.
+//
+// Locks: under room.mu those of Module and of mux may be taken.
 package chat
 
 import (

@@ -1,6 +1,10 @@
 package chat
 
-import "atrium/internal/mux"
+import (
+	"sync"
+
+	"atrium/internal/mux"
+)
 
 // news is what those in a room are about to be told. Whoever brings some adds it,
 // and one goroutine tells all listeners; what comes while it does is told next,
@@ -10,6 +14,8 @@ type news struct {
 	first     int                   // position of items[0]
 	listeners map[*mux.Session]*int // the position of what each is to be told next
 	telling   bool                  // somebody does
+	sending   bool                  // some of it is being written, and may yet come to who has left
+	sent      sync.Cond             // sending has ended; of room.mu
 }
 
 // end is the position of what comes next.
@@ -22,6 +28,18 @@ func (n *news) hear(s *mux.Session) {
 	}
 	at := n.end()
 	n.listeners[s] = &at
+}
+
+// settle waits until nothing is being written, and gives a session that listens
+// what it has not been told: what it gets next comes after all that.
+func (n *news) settle(s *mux.Session) {
+	for n.sending {
+		n.sent.Wait()
+	}
+	if at := n.listeners[s]; at != nil && *at < n.end() {
+		s.Send(mux.NewBatch(n.items[*at-n.first:]))
+		*at = n.end()
+	}
 }
 
 // take returns what each listener is to be told now, and takes it for told.
@@ -64,8 +82,13 @@ func (r *room) tellNews() {
 			return
 		}
 		list = r.news.take(list[:0])
+		r.news.sending = true
 		r.mu.Unlock()
 		mux.SendAll(list)
 		clear(list)
+		r.mu.Lock()
+		r.news.sending = false
+		r.news.sent.Broadcast()
+		r.mu.Unlock()
 	}
 }

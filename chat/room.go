@@ -47,6 +47,7 @@ func (m *Module) hold(roomID string) *room {
 	r := m.rooms[roomID]
 	if r == nil {
 		r = &room{id: roomID, people: make(map[string]*person)}
+		r.news.sent.L = &r.mu
 		m.rooms[roomID] = r
 	}
 	r.uses++
@@ -144,6 +145,7 @@ func (m *Module) enter(r *room, s *mux.Session, p *past, welcome func(told int64
 	u := mux.UserOf(s.Identity())
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.news.settle(s)
 	if r.told > p.last {
 		if err := m.extend(p, r.id); err != nil {
 			return err

@@ -293,3 +293,62 @@ func (c *client) trySay(room, clientID string) (id string, err error) {
 		}
 	}
 }
+
+// TestJoinAgain: also who is in the room already, or has just left it, hears after
+// the answer to a join only what comes after its lastSeq, and misses nothing.
+func TestJoinAgain(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, withAPIKey)
+	stop := make(chan struct{})
+	var talking sync.WaitGroup
+	for w := range 6 {
+		talking.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				s.post("/api/v1/rooms/a/messages", map[string]any{"content": fmt.Sprint(w, " ", i)}).expect(t, 201)
+			}
+		})
+	}
+	for range 30 { // so that telling takes its time
+		dial(t, s, "listener", senderID(fmt.Sprint(rand.Int())), rooms("*", "read")).enters("a")
+	}
+	alice := dial(t, s, "alice", rooms("*", "read"))
+	last := 0.0
+	for round := range 30 {
+		id := fmt.Sprint("join ", round)
+		if round%3 == 2 {
+			alice.send(chatMsg("leave", "a", nil))
+		}
+		alice.send(chatMsg("join", "a", msg{"id": id, "since": int(last)}))
+		for answered := false; !answered || rand.IntN(10) > 0; {
+			m := alice.next().msg
+			switch {
+			case m["id"] == id:
+				answered = true
+				list := m["messages"].([]any)
+				for _, e := range list {
+					if seq := e.(map[string]any)["seq"].(float64); seq > last {
+						if seq != last+1 {
+							t.Fatalf("round %d: the answer goes on with %v after %v", round, seq, last)
+						}
+						last = seq
+					}
+				}
+				if m["lastSeq"] != last {
+					t.Fatalf("round %d: lastSeq is %v, and the last message %v", round, m["lastSeq"], last)
+				}
+			case m["seq"] != nil:
+				if m["seq"] != last+1 && (answered || m["seq"].(float64) > last+1) {
+					t.Fatalf("round %d: %v after %v, answered %v", round, m["seq"], last, answered)
+				}
+				last = max(last, m["seq"].(float64))
+			}
+		}
+	}
+	close(stop)
+	talking.Wait()
+}
