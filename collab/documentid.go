@@ -19,6 +19,14 @@ func validDocumentID(id string) bool {
 	return ok
 }
 
+// documentIDOf makes an id of 16 random bytes, which it alters:
+// automerge-repo 2.0 takes only those that are UUIDs, as its own are.
+func documentIDOf(random []byte) string {
+	random[6] = random[6]&0x0f | 0x40 // version 4
+	random[8] = random[8]&0x3f | 0x80 // of RFC 9562
+	return formatBase58Check(random)
+}
+
 // parseBase58Check reads bs58check: base58 of some bytes and the first four
 // bytes of their double SHA-256, without a version byte.
 func parseBase58Check(text string) (payload []byte, ok bool) {

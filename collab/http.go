@@ -166,9 +166,9 @@ func (m *Module) createCall(ctx context.Context, in *createDocument) (*createdDo
 		}
 	case once != "": // the same call makes the same document
 		sum := sha256.Sum256([]byte("document\x00" + once))
-		id = formatBase58Check(sum[:16])
+		id = documentIDOf(sum[:16])
 	default:
-		id = formatBase58Check(randomBytes(16))
+		id = documentIDOf(randomBytes(16))
 	}
 	if !caller.Backend() && caller.Identity.Docs.Level(id) < auth.Write {
 		return nil, huma.Error403Forbidden("not granted")
