@@ -1,6 +1,6 @@
 // The real server as a child process, and tokens for it.
 
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { createHmac, randomBytes } from "node:crypto"
 import { cpSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -9,6 +9,8 @@ import { createInterface } from "node:readline"
 import { within } from "./wait.ts"
 
 const secret = randomBytes(32).toString("hex")
+/** An API key that the servers started here accept. */
+export const apiKey = randomBytes(16).toString("hex")
 const issued = new Set<string>()
 const running = new Set<ChildProcess>()
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")))
@@ -61,6 +63,11 @@ export class Atrium {
     return this.#port
   }
 
+  /** The server's process, as long as it is running. */
+  get pid(): number | undefined {
+    return this.#child?.exitCode === null && this.#child.signalCode === null ? this.#child.pid : undefined
+  }
+
   get http(): string {
     return `http://127.0.0.1:${this.#port}`
   }
@@ -78,7 +85,7 @@ export class Atrium {
     if (this.options.dev) args.push("--dev")
     const { PATH, HOME } = process.env
     // A binary with the race detector would else sleep for a second before it ends.
-    const env = { PATH, HOME, GORACE: "atexit_sleep_ms=0", ...(!this.options.dev && { ATRIUM_JWT_SECRET: secret }) }
+    const env = { PATH, HOME, GORACE: "atexit_sleep_ms=0", ATRIUM_API_KEYS: apiKey, ...(!this.options.dev && { ATRIUM_JWT_SECRET: secret }) }
     const child = spawn(binary, args, { env, stdio: ["ignore", "pipe", "pipe"] })
     this.#child = child
     running.add(child)
@@ -121,6 +128,13 @@ export class Atrium {
     await this.start()
   }
 
+  /** Asks the server's database, or changes it, running or not; the rows come as lines with bars in them. */
+  sqlite(statement: string): string[] {
+    const options = { encoding: "utf8", maxBuffer: 64 << 20 } as const
+    const out = execFileSync("sqlite3", ["-cmd", ".timeout 5000", join(this.dataDir, "atrium.db"), statement], options)
+    return out.split("\n").filter((line) => line !== "")
+  }
+
   /** Copies the data of a server that is not running. */
   copyData(): string {
     const copy = tempDir()
@@ -153,7 +167,7 @@ export class Atrium {
   }
 
   #isWrong(line: string): boolean {
-    for (const secretText of [secret, ...issued]) if (line.includes(secretText)) return true
+    for (const secretText of [secret, apiKey, ...issued]) if (line.includes(secretText)) return true
     if (this.options.allow?.test(line)) return false
     return /"level":"ERROR"|DATA RACE|^panic:|^fatal error:/.test(line)
   }

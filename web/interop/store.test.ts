@@ -1,17 +1,11 @@
 // A document whose store fails for a while: its changes are told to nobody, other
 // documents do not notice, and when the store is back everything syncs by itself.
 
-import { execFileSync } from "node:child_process"
-import { join } from "node:path"
 import { expect, test } from "vitest"
 import { type Client, acknowledged, converged, createDocument, dial, idOf } from "./clients.ts"
 import { useAtrium } from "./fixture.ts"
 
 const atrium = useAtrium({ allow: /injected/ })
-
-function sqlite(statement: string): void {
-  execFileSync("sqlite3", ["-cmd", ".timeout 5000", join(atrium.dataDir, "atrium.db"), statement])
-}
 
 test("changes are told once they are stored, and not before", async () => {
   const clients = [dial(atrium, "alice"), dial(atrium, "bob")] as const
@@ -19,7 +13,7 @@ test("changes are told once they are stored, and not before", async () => {
   const sound = await shared(clients)
 
   const id = idOf(broken.url)
-  sqlite(`CREATE TRIGGER fail BEFORE INSERT ON document_changes WHEN NEW.document_id = '${id}'
+  atrium.sqlite(`CREATE TRIGGER fail BEFORE INSERT ON document_changes WHEN NEW.document_id = '${id}'
     BEGIN SELECT RAISE(ABORT, 'injected'); END`)
   const before = clients.map((client) => new Set(client.tap.heads(id)))
   for (let i = 0; i < 20; i++) {
@@ -30,7 +24,7 @@ test("changes are told once they are stored, and not before", async () => {
   clients.forEach((client, i) => expect(client.tap.heads(id), `what ${client.name} was told`).toEqual(before[i]))
   expect(broken.handles.map((handle) => handle.doc().list.length)).toEqual([20, 20])
 
-  sqlite("DROP TRIGGER fail")
+  atrium.sqlite("DROP TRIGGER fail")
   const heads = await converged([...clients], broken.url)
   await acknowledged([...clients], broken.url, heads)
   await converged([...clients], sound.url)

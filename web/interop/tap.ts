@@ -13,6 +13,8 @@ export class Tap {
   lastAt = 0
   /** By document, every head that the server has told. */
   readonly told = new Map<string, Set<string>>()
+  /** By document, the types of the chunks that the server has sent, in order: 0 a document, 1 a change. */
+  readonly chunks = new Map<string, number[]>()
   /** By document, how often the server said that it is not available. */
   readonly unavailable = new Map<string, number>()
 
@@ -30,7 +32,9 @@ export class Tap {
     if (message.type !== "sync" || !message.data) return
     this.#count()
     const heads = this.heads(id)
-    for (const head of decodeSyncMessage(message.data).heads) heads.add(head)
+    const decoded = decodeSyncMessage(message.data)
+    for (const head of decoded.heads) heads.add(head)
+    this.chunks.set(id, [...(this.chunks.get(id) ?? []), ...decoded.changes.flatMap(chunkTypes)])
   }
 
   sent(type: string): void {
@@ -41,6 +45,23 @@ export class Tap {
     this.messages++
     this.lastAt = performance.now()
   }
+}
+
+/** The types of the chunks in a run of such. */
+export function chunkTypes(run: Uint8Array): number[] {
+  const types: number[] = []
+  for (let at = 0; at < run.length; ) {
+    if (run[at] !== 0x85) throw new Error(`no chunk begins at ${at} of ${run.length}`)
+    types.push(run[at + 8]!)
+    let length = 0
+    let shift = 1
+    for (at += 9; ; at++, shift *= 128) {
+      length += (run[at]! & 127) * shift
+      if (run[at]! < 128) break
+    }
+    at += 1 + length
+  }
+  return types
 }
 
 /** A stock adapter with a tap, which stays closed once it is disconnected. */
