@@ -326,9 +326,10 @@ func TestChatRefresh(t *testing.T) {
 		alice.says(room, "who hears "+room)
 	}
 	var heard []string
-	for _, f := range bob.ping() {
-		heard = append(heard, fmt.Sprint(f.msg["content"]))
-	}
+	bob.await("the last", func(m msg) bool {
+		heard = append(heard, fmt.Sprint(m["content"]))
+		return m["roomId"] == "c"
+	})
 	if want := []string{"who hears b", "who hears c"}; !reflect.DeepEqual(heard, want) {
 		t.Errorf("bob hears %q, want %q", heard, want)
 	}
