@@ -67,6 +67,8 @@ type (
 		Bytes      int    `json:"bytes" doc:"Of all changes, as clients send them"`
 		CreatedAt  string `json:"createdAt" format:"date-time"`
 		UpdatedAt  string `json:"updatedAt" format:"date-time" doc:"Of the last edit"`
+		// Quarantined documents have made workers fail again and again.
+		Quarantined bool `json:"quarantined,omitempty" doc:"Its content is not read for some minutes: reading it fails again and again"`
 	}
 )
 
@@ -87,6 +89,11 @@ func (m *Module) historyRoutes(a *api.API, tags []string) {
 		out := new(listPage)
 		var err error
 		out.Body.Documents, out.Body.More, err = m.store.list(ctx, in.After, in.Limit)
+		held := m.contents().Quarantined()
+		for i := range out.Body.Documents {
+			d := &out.Body.Documents[i]
+			d.Quarantined = slices.Contains(held, d.DocumentID)
+		}
 		return out, err
 	})
 }

@@ -25,6 +25,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 var (
 	sessionsDesc    = describe("sessions", "Sessions that have joined.")
 	documentsDesc   = describe("documents_open", "Documents in memory.")
+	quarantinedDesc = describe("documents_quarantined", "Documents whose contents are not read for some minutes, since that failed again and again.")
 	messagesInDesc  = describe("messages_in_total", "Messages that have come, by the class of their limit.", "class")
 	messagesOutDesc = describe("messages_out_total", "Messages sent: queued answers and events, offered documents, latest values.", "way")
 	refusedDesc     = describe("refused_total", "Errors told to clients, by code.", "code")
@@ -52,6 +53,7 @@ func (m exporter) Collect(ch chan<- prometheus.Metric) {
 	stats, docs := m.mux.Stats(), m.collab.Stats()
 	gauge(sessionsDesc, stats.Sessions())
 	gauge(documentsDesc, docs.Open.Load())
+	gauge(quarantinedDesc, int64(len(m.contents.Quarantined())))
 	for c := range limit.NumClasses {
 		count(messagesInDesc, stats.MessagesIn(c), c.String())
 	}
