@@ -322,7 +322,8 @@ func (m *Module) importCall(ctx context.Context, in *importDocument) (*changedDo
 	if err != nil {
 		return nil, err
 	}
-	chunks, err := m.contents().Changes(ctx, id, in.RawBody)
+	// What a file does to workers is not the document's fault.
+	chunks, err := m.contents().Changes(ctx, "import into "+id, in.RawBody)
 	switch {
 	case errors.Is(err, materialize.ErrUnreadable):
 		return nil, huma.Error422UnprocessableEntity("this is no Automerge file, or a damaged one")
