@@ -137,7 +137,7 @@ test("a sealed log loads as the same, also by packs alone after a restart", { ti
   const type = setInterval(() => handles.forEach((handle, i) => handle.change((doc) => typists[i]!.lib.splice(doc, ["text"], 0, 0, "a")), 150))
   const patchers = ["api", "dave", "erin", "frank"]
   const patched = patchers.map(async (name) => {
-    const as = { message: name, ...(name !== "api" && { token: token({ sub: name }) }) }
+    const as = { query: { message: name }, ...(name !== "api" && { token: token({ sub: name }) }) }
     for (let i = 0; packs() === 0 && i < 400; i++) await documents.patch(url, [{ op: "add", path: "/list/-", value: i }], as)
   })
   await Promise.all(patched).finally(() => clearInterval(type))

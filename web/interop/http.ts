@@ -34,16 +34,15 @@ export interface CallOptions {
   accept?: string
   /** A token instead of the API key. */
   token?: string
-  /** Kept with the change that a patch makes. */
-  message?: string
+  query?: Record<string, string>
 }
 
 /** Calls under /api/v1/documents of one server. */
 export class Documents {
   constructor(private readonly atrium: Atrium) {}
 
-  async call(method: string, path: string, { body, type = "application/json", accept, token, message }: CallOptions = {}): Promise<Answer> {
-    const response = await fetch(`${this.atrium.http}/api/v1/documents${path}${message ? `?message=${encodeURIComponent(message)}` : ""}`, {
+  async call(method: string, path: string, { body, type = "application/json", accept, token, query }: CallOptions = {}): Promise<Answer> {
+    const response = await fetch(`${this.atrium.http}/api/v1/documents${path}?${new URLSearchParams(query)}`, {
       method,
       headers: {
         authorization: `Bearer ${token ?? apiKey}`,
@@ -72,7 +71,7 @@ export class Documents {
 
   /** The content as JSON, with the heads in the order in which clients give them here. */
   async read(url: AutomergeUrl, heads?: string[]): Promise<{ content: any; heads: string[] }> {
-    const answer = await this.do("GET", `/${url}${heads ? `?heads=${heads}` : ""}`)
+    const answer = await this.do("GET", `/${url}`, { query: heads && { heads: heads.join() } })
     return { content: answer.json, heads: headsOf(answer) }
   }
 
@@ -102,8 +101,9 @@ export class Documents {
   /** All changes, the oldest first. */
   async history(url: AutomergeUrl): Promise<ChangeRecord[]> {
     const all: ChangeRecord[] = []
-    for (let before = 0; ; before = all[0]!.position) {
-      const page = await this.do("GET", `/${url}/history?limit=300${before ? `&before=${before}` : ""}`)
+    for (;;) {
+      const before = all[0] && { before: `${all[0].position}` }
+      const page = await this.do("GET", `/${url}/history`, { query: { limit: "300", ...before } })
       all.unshift(...page.json.changes.reverse())
       if (!page.json.more) return all
     }
@@ -148,6 +148,7 @@ function headsOf(answer: Answer): string[] {
 
 /** Waits until clients and server have the same heads, and wants the same content of them. */
 export async function settled(documents: Documents, clients: Client[], url: AutomergeUrl): Promise<any> {
+  const handles = await Promise.all(clients.map((client) => client.find<object>(url)))
   await until(
     () => `the server and ${clients.map((client) => client.name)} have the same heads`,
     async () => {
@@ -157,13 +158,15 @@ export async function settled(documents: Documents, clients: Client[], url: Auto
     20_000,
   )
   const { content } = await documents.read(url)
-  for (const client of clients) expect(plain((await client.find<object>(url)).doc()), `what ${client.name} has`).toEqual(content)
+  handles.forEach((handle, i) => expect(plain(handle.doc()), `what ${clients[i]!.name} has`).toEqual(content))
   return content
 }
 
-/** A document as Atrium gives it as JSON: dates in ISO 8601, bytes in base64, counters as numbers. */
+/** A document as Atrium gives it as JSON: dates in ISO 8601, bytes in base64, counters as numbers, and null where JSON has no number. */
 export function plain(value: unknown): any {
-  if (value === null || typeof value !== "object") return Object.is(value, -0) ? 0 : value
+  if (typeof value === "number") return Number.isFinite(value) ? value + 0 : null
+  if (typeof value === "bigint") return Number(value) // of a Uint, be it small
+  if (value === null || typeof value !== "object") return value
   if (value instanceof Date) return value.toISOString()
   if (value instanceof Uint8Array) return Buffer.from(value).toString("base64")
   if (Array.isArray(value)) return value.map(plain)
