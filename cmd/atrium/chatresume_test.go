@@ -310,6 +310,7 @@ func TestJoinAgain(t *testing.T) {
 				default:
 				}
 				s.post("/api/v1/rooms/a/messages", map[string]any{"content": fmt.Sprint(w, " ", i)}).expect(t, 201)
+				time.Sleep(10 * time.Millisecond) // or alice is too far behind before she comes
 			}
 		})
 	}

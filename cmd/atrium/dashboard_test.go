@@ -278,7 +278,7 @@ func TestSlowDashboard(t *testing.T) {
 		c.watch("m.*", "m.1")
 	}
 	slow.pause()
-	const rounds, names = 300, 2 // 10 MB, far more than sockets and the queue hold
+	const rounds, names = 120, 2 // 4 MB, far more than sockets and the queue hold
 	filling := strings.Repeat("x", 16000)
 	for i := range rounds {
 		for m := range names {

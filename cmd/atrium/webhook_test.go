@@ -287,9 +287,13 @@ func TestWebhooksReceiverAway(t *testing.T) {
 	s.delete(doc)
 	r.up()
 	got := make(map[any][]hook)
-	for range 3 {
+	for n := 0; n < 3; {
 		h := r.taken()
+		if h.msg["type"] == "document.created" {
+			continue // told again: its answer was on its way when the receiver went
+		}
 		got[h.msg["documentId"]] = append(got[h.msg["documentId"]], h)
+		n++
 	}
 	if list := got[brief]; len(list) != 1 || list[0].msg["type"] != "document.deleted" {
 		t.Errorf("got %v", list)
