@@ -1,14 +1,12 @@
 // Documents that go, and one that kills who reads it: everybody else goes on.
 
-import { createHash } from "node:crypto"
 import * as A from "@automerge/automerge"
 import type { AutomergeUrl } from "@automerge/automerge-repo"
 import { expect, test } from "vitest"
-import { token } from "./atrium.ts"
 import { acknowledged, type Client, createDocument, dial, idOf } from "./clients.ts"
 import { useAtrium } from "./fixture.ts"
 import { automergeType, Documents, settled } from "./http.ts"
-import { RawSocket } from "./raw.ts"
+import { hashOf, RawPeer } from "./raw.ts"
 import { MemoryStorage } from "./storage.ts"
 import { until } from "./wait.ts"
 
@@ -85,7 +83,6 @@ const deadly = Buffer.from(
     "0142025602570570027f077f017f036b6579017f017f5676616c75657f00",
   "hex",
 )
-const hashOf = (chunk: Uint8Array): string => createHash("sha256").update(chunk.subarray(8)).digest("hex")
 
 test("a document that kills who reads it is served to those who sync, and harms no other", { timeout: 120_000 }, async () => {
   const alice = dial(atrium, "alice")
@@ -137,14 +134,14 @@ test("a document that kills who reads it is served to those who sync, and harms 
   const file = await documents.file(bad.url)
   expect(Buffer.from(file.bytes).includes(deadly)).toBe(true)
 
-  const reader = await Raw.dial("reader", id)
+  const reader = await RawPeer.dial(atrium, "reader", id)
   await reader.has([...alice.heads(bad.url), hashOf(deadly)])
   const mine = A.change(A.clone(bad.doc()), (doc) => (doc.text = "after"))
-  const writer = await Raw.dial("writer", id)
+  const writer = await RawPeer.dial(atrium, "writer", id)
   const added = A.getLastLocalChange(mine)!
   await writer.send({ heads: A.getHeads(mine), need: [], have: [], changes: [added] })
   await reader.has(A.getHeads(mine))
-  const late = await Raw.dial("late", id)
+  const late = await RawPeer.dial(atrium, "late", id)
   await late.has([...A.getHeads(mine), hashOf(deadly), ...A.getAllChanges(bad.doc()).map((change) => A.decodeChange(change).hash)])
   expect((await documents.call("GET", `/${bad.url}`)).status).toBe(503)
   expect(atrium.pid).toBe(pid)
@@ -163,41 +160,3 @@ test("a file that kills who reads it harms no document", async () => {
   expect((await documents.read(url)).content).toEqual({ a: 1, b: 2 })
   expect(atrium.pid).toBe(pid)
 })
-
-/** A client that syncs one document without looking into its changes. */
-class Raw {
-  readonly #hashes = new Set<string>()
-
-  private constructor(
-    private readonly name: string,
-    private readonly documentId: string,
-    private readonly socket: RawSocket,
-  ) {}
-
-  static async dial(name: string, documentId: string): Promise<Raw> {
-    const raw = new Raw(name, documentId, new RawSocket(`${atrium.url}?token=${token({ sub: name })}`))
-    await raw.socket.send({ type: "join", senderId: name, peerMetadata: {}, supportedProtocolVersions: ["1"] })
-    await raw.socket.next("peer")
-    await raw.send({ heads: [], need: [], have: [{ lastSync: [], bloom: new Uint8Array() }], changes: [] })
-    return raw
-  }
-
-  async send(message: A.DecodedSyncMessage): Promise<void> {
-    const { senderId } = await this.socket.next("peer")
-    await this.socket.send({ type: "sync", senderId: this.name, targetId: senderId, documentId: this.documentId, data: A.encodeSyncMessage(message) })
-  }
-
-  /** Waits until all of these changes have come. */
-  async has(hashes: string[]): Promise<void> {
-    await until(`${this.name} has ${hashes}`, () => {
-      for (const message of this.socket.messages.splice(1)) {
-        if (message.type === "sync") for (const chunk of A.decodeSyncMessage(message.data as Uint8Array).changes) this.#hashes.add(hashOf(chunk))
-      }
-      return hashes.every((hash) => this.#hashes.has(hash))
-    })
-  }
-
-  hangUp(): void {
-    this.socket.hangUp()
-  }
-}

@@ -8,6 +8,7 @@ import { acknowledged, createDocument, dial, idOf, type Shape } from "./clients.
 import { edit } from "./edits.ts"
 import { useAtrium } from "./fixture.ts"
 import { Documents, settled } from "./http.ts"
+import { RawPeer } from "./raw.ts"
 import { Random } from "./random.ts"
 import { until } from "./wait.ts"
 
@@ -89,7 +90,7 @@ test("an empty document made by POST is there for clients", async () => {
   expect(await settled(documents, [alice], url)).toEqual({ a: 1 })
 })
 
-test("changes, a snapshot, and a snapshot with a tail load as the same", async () => {
+test("changes, a snapshot, and a snapshot with a tail load as the same", { timeout: 120_000 }, async () => {
   const alice = dial(atrium, "alice")
   const old = dial(atrium, "old", { release: "2.0" })
   const handle = createDocument(alice)
@@ -101,7 +102,7 @@ test("changes, a snapshot, and a snapshot with a tail load as the same", async (
   const n = (await documents.history(handle.url)).length
   expect(await documents.agree(handle.url)).toEqual(both(changes(n)))
 
-  handle.change((doc) => (doc.text = "lorem 😀 ipsum ".repeat(7_000)))
+  handle.change((doc) => (doc.text = "lorem 😀 ipsum ".repeat(4_500)))
   await settled(documents, [alice, old], handle.url)
   await documents.snapshotted(handle.url)
   expect(await documents.agree(handle.url)).toEqual(both([0]))
@@ -131,21 +132,21 @@ test("a sealed log loads as the same, also by packs alone after a restart", { ti
   const rows = () => Number(atrium.sqlite(`SELECT count(*) FROM document_changes WHERE document_id = '${idOf(url)}'`)[0])
   const packs = () => Number(atrium.sqlite(`SELECT count(*) FROM document_packs WHERE document_id = '${idOf(url)}'`)[0])
 
-  // Users who type and backends that patch at the same time, for more than 512 versions.
+  // Many versions, and then some while it is sealed: of users who type and of backends that patch.
   const typists = ["bob", "carol", "old"].map((name) => dial(atrium, name, { release: name === "old" ? "2.0" : "2.5" }))
   const handles = await Promise.all(typists.map((client) => client.find(url)))
-  const type = setInterval(() => handles.forEach((handle, i) => handle.change((doc) => typists[i]!.lib.splice(doc, ["text"], 0, 0, "a")), 150))
-  const patchers = ["api", "dave", "erin", "frank"]
-  const patched = patchers.map(async (name) => {
-    const as = { query: { message: name }, ...(name !== "api" && { token: token({ sub: name }) }) }
-    for (let i = 0; packs() === 0 && i < 400; i++) await documents.patch(url, [{ op: "add", path: "/list/-", value: i }], as)
-  })
-  await Promise.all(patched).finally(() => clearInterval(type))
-  await until("the log is sealed", () => packs() > 0)
-  const before = await settled(documents, [alice, ...typists], url)
-  expect(rows()).toBeLessThan(512)
   const authors = new Map(handles.map((handle, i) => [A.getActorId(handle.doc()), typists[i]!.name]))
   authors.set(A.getActorId(handle.doc()), "alice")
+  await Promise.all(["dave", "erin", "frank", "grace"].map((name) => write(name, url, handle.doc(), 125, authors)))
+  expect(rows()).toBeGreaterThanOrEqual(500)
+  const type = setInterval(() => handles.forEach((handle, i) => handle.change((doc) => typists[i]!.lib.splice(doc, ["text"], 0, 0, "a"))), 150)
+  const patched = ["api", "heidi"].map(async (name) => {
+    const as = { query: { message: name }, ...(name !== "api" && { token: token({ sub: name }) }) }
+    for (let i = 0; i < 5 || packs() === 0; i++) await documents.patch(url, [{ op: "add", path: "/list/-", value: i }], as)
+  })
+  await Promise.all(patched).finally(() => clearInterval(type))
+  const before = await settled(documents, [alice, ...typists], url)
+  expect(rows()).toBeLessThan(512)
   await wantHistory(url, handle, authors)
   await documents.agree(url)
   for (const client of typists.slice(1)) client.hangUp()
@@ -159,13 +160,15 @@ test("a sealed log loads as the same, also by packs alone after a restart", { ti
     await until("all is sealed", () => rows() === 0)
   }
   expect(packs()).toBeLessThan(6) // some were joined
-  for (const snapshots of ["kept", "deleted"]) {
+  const snapshots = () => atrium.sqlite(`SELECT changes FROM document_snapshots WHERE document_id = '${idOf(url)}'`)
+  await until("there is a snapshot", () => snapshots().length > 0)
+  for (const which of ["kept", "deleted"]) {
     await atrium.halt()
     expect(rows()).toBe(0)
-    if (snapshots === "deleted") atrium.sqlite("DELETE FROM document_snapshots")
+    if (which === "deleted") atrium.sqlite("DELETE FROM document_snapshots")
     await atrium.start()
     const sent = await documents.agree(url)
-    if (snapshots === "kept") expect(sent["2.5"]![0]).toBe(0)
+    if (which === "kept") expect(sent["2.5"]![0]).toBe(0)
     await wantHistory(url, handle, authors)
     await settled(documents, [alice, typists[0]!], url)
     expect((await documents.read(url)).content.text).toBe(before.text)
@@ -174,6 +177,19 @@ test("a sealed log loads as the same, also by packs alone after a restart", { ti
   await settled(documents, [alice, typists[0]!], url)
   await documents.agree(url)
 })
+
+/** Adds changes one after the other, each once the one before is stored. */
+async function write(name: string, url: AutomergeUrl, doc: A.Doc<Shape>, n: number, authors: Map<string, string>): Promise<void> {
+  let mine = A.clone(doc)
+  authors.set(A.getActorId(mine), name)
+  const raw = await RawPeer.dial(atrium, name, idOf(url))
+  for (let i = 0; i < n; i++) {
+    mine = A.change(mine, (doc) => void doc.list.push(`${name} ${i}`))
+    await raw.send({ heads: A.getHeads(mine), need: [], have: [], changes: [A.getLastLocalChange(mine)!] })
+    await raw.isTold(A.getHeads(mine)[0]!)
+  }
+  raw.hangUp()
+}
 
 /** Wants the history to be the changes that a client has, each with its author, whom patches name in their messages. */
 async function wantHistory(url: AutomergeUrl, handle: DocHandle<Shape>, authors: Map<string, string>): Promise<void> {

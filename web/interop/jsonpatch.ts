@@ -170,7 +170,7 @@ export function randomOperations(random: Random, target: JsonObject, except: rea
 function randomOperation(random: Random, target: JsonObject, except: readonly string[]): Operation {
   const { path, value } = randomPlace(random, target, except)
   const kind = random.int(0, 9)
-  if (kind === 0) return { op: "test", path, value: random.chance(0.9) ? value : randomJson(random, 1) }
+  if (kind === 0) return { op: "test", path, value: random.chance(0.6) ? value : randomJson(random, 1) }
   if (kind === 1) return { op: "remove", path }
   if (kind <= 3) return { op: "replace", path, value: typeof value === "string" && random.chance(0.5) ? edited(random, value) : randomJson(random, 2) }
   if (kind <= 5) return { op: random.pick(["move", "copy"]), from: path, path: into(random, target, except) }
@@ -192,7 +192,7 @@ function into(random: Random, target: JsonObject, except: readonly string[]): st
 
 function randomPlace(random: Random, target: JsonObject, except: readonly string[]): { path: string; value: Json } {
   const keys = Object.keys(target).filter((key) => !except.includes(key))
-  if (keys.length === 0) return { path: token(randomKey(random)), value: null }
+  if (keys.length === 0 || random.chance(0.05)) return { path: token(randomKey(random)), value: null }
   const key = random.pick(keys)
   let path = token(key)
   let value = target[key]!

@@ -73,7 +73,7 @@ test("a patch does what it does to plain JSON", { timeout: 60_000 + 5_000 * roun
   for (const seed of seeds(rounds(40))) await seeded(seed, round)
   console.log(`what happened: ${JSON.stringify(happened)}`)
   if (rounds(40) >= 40 && !process.env.SEED) {
-    for (const what of ["offline", "a patch failed", "a patch of nothing", "a special value stayed"]) expect(happened[what], what).toBeGreaterThan(0)
+    for (const what of ["offline", "a patch failed", "a patch of nothing", "a special value stayed", "marks stayed"]) expect(happened[what], what).toBeGreaterThan(0)
   }
 })
 
@@ -193,7 +193,7 @@ function randomDocument(alice: Client, random: Random): DocHandle<Live> {
   })
   lives.set(handle, { text: "", list: [], count: 0 })
   tokens.set(handle, [])
-  for (let n = random.int(0, 3); n > 0; n--) {
+  for (let n = random.int(1, 4); n > 0; n--) {
     handle.change((doc) => (doc[randomKey(random)] = randomValue(random, 2)))
     handle.change((doc) => {
       for (const key of Object.keys(doc)) {
@@ -237,15 +237,19 @@ function randomValue(random: Random, depth: number): unknown {
   return random.pick(values)()
 }
 
-/** Wants what a patch has not changed to be of the type it was, where maps lead to it. */
-function stayed(before: any, after: any): void {
+/** Wants what a patch has not changed to be of the type it was, where maps lead to it, and texts to have their marks. */
+function stayed(before: any, after: any, isDocument = true): void {
   for (const key of Object.keys(before)) {
     const [was, is] = [before[key], after[key]]
     const name = was?.constructor?.name
-    if (name === "Object" && is?.constructor?.name === "Object") stayed(was, is)
+    if (name === "Object" && is?.constructor?.name === "Object") stayed(was, is, false)
     else if (["Date", "Uint8Array", "Counter", "ImmutableString"].includes(name) && plain(was) === plain(is)) {
       happens("a special value stayed")
       expect(is?.constructor?.name, `what was ${plain(was)}`).toBe(name)
+    } else if (isDocument && typeof was === "string" && was === is && key !== "/") {
+      const marks = A.marks(before, [key])
+      if (marks.length > 0) happens("marks stayed")
+      expect(A.marks(after, [key]), `marks of ${was}`).toEqual(marks)
     }
   }
 }
