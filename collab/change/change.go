@@ -155,14 +155,22 @@ func Parse(chunk []byte) (Change, error) {
 // returns what follows it. It verifies what [Parse] verifies. The change
 // aliases run.
 func Next(run []byte) (c Change, rest []byte, err error) {
-	h, err := parseHeader(run)
+	h, err := nextHeader(run)
 	if err != nil {
 		return Change{}, nil, err
 	}
-	if h.typ == typeCompressed {
-		return Change{}, nil, errors.New("chunk is compressed")
-	}
 	c, err = parseChange(run[:h.end:h.end], h)
+	return c, run[h.end:], err
+}
+
+// NextHashed is [Next] for who has computed the first change's hash already: it
+// only compares hash with the checksum.
+func NextHashed(run []byte, hash Hash) (c Change, rest []byte, err error) {
+	h, err := nextHeader(run)
+	if err != nil {
+		return Change{}, nil, err
+	}
+	c, err = parseHashed(run[:h.end:h.end], h, hash)
 	return c, run[h.end:], err
 }
 
@@ -221,6 +229,15 @@ func parseHeader(src []byte) (header, error) {
 	return h, nil
 }
 
+// nextHeader reads the header of an uncompressed change chunk.
+func nextHeader(run []byte) (header, error) {
+	h, err := parseHeader(run)
+	if err == nil && h.typ == typeCompressed {
+		err = errors.New("chunk is compressed")
+	}
+	return h, err
+}
+
 // inflate makes an uncompressed chunk of a compressed one, with the same
 // checksum, which is that of the uncompressed form.
 func inflate(chunk []byte, h header) ([]byte, error) {
@@ -246,7 +263,10 @@ func inflate(chunk []byte, h header) ([]byte, error) {
 }
 
 func parseChange(chunk []byte, h header) (Change, error) {
-	hash := Hash(sha256.Sum256(chunk[typeOffset:]))
+	return parseHashed(chunk, h, sha256.Sum256(chunk[typeOffset:]))
+}
+
+func parseHashed(chunk []byte, h header, hash Hash) (Change, error) {
 	if string(hash[:4]) != string(chunk[len(magic):typeOffset]) {
 		return Change{}, ErrChecksum
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -82,6 +83,25 @@ func TestParseRefuses(t *testing.T) {
 	}
 	if _, _, err := change.Next(compress(chunk, body, 0)); err == nil || !strings.Contains(err.Error(), "compressed") {
 		t.Errorf("Next of a compressed chunk: %v", err)
+	}
+}
+
+func TestNextHashed(t *testing.T) {
+	a, b := ct.Change{Message: "a"}, ct.Change{Message: "b"}
+	run := append(a.Encode(), b.Encode()...)
+	want, _, err := change.Next(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, rest, err := change.NextHashed(run, a.Hash())
+	if err != nil || !reflect.DeepEqual(c, want) || !bytes.Equal(rest, b.Encode()) {
+		t.Errorf("%+v, %v; want %+v", c, err, want)
+	}
+	if c, _, err := change.NextHashed(run, b.Hash()); !errors.Is(err, change.ErrChecksum) || c.Chunk != nil {
+		t.Errorf("with another hash: %v", err)
+	}
+	if _, _, err := change.NextHashed(compress(a.Encode(), a.Body(), 0), a.Hash()); err == nil || !strings.Contains(err.Error(), "compressed") {
+		t.Errorf("of a compressed chunk: %v", err)
 	}
 }
 

@@ -63,9 +63,35 @@ var ErrAgain = errors.New("it was refused before")
 // that the document knows. Staged changes are put behind them: those among the
 // run are dropped, those that no longer fit are refused.
 func (d *Document) Extend(run []byte) ([]Refusal, error) {
+	return d.behind(func() error { return d.extend(run, change.Next) })
+}
+
+// ExtendHashed is Extend for who has just computed the hashes of the changes in
+// the run, in its order. They are believed. It does not keep the slice.
+func (d *Document) ExtendHashed(run []byte, hashes []change.Hash) ([]Refusal, error) {
+	return d.behind(func() error {
+		err := d.extend(run, func(run []byte) (change.Change, []byte, error) {
+			if len(hashes) == 0 {
+				return change.Change{}, nil, errHashes
+			}
+			h := hashes[0]
+			hashes = hashes[1:]
+			return change.NextHashed(run, h)
+		})
+		if err == nil && len(hashes) > 0 {
+			err = fmt.Errorf("log: %w", errHashes)
+		}
+		return err
+	})
+}
+
+var errHashes = errors.New("hashes and changes are not as many")
+
+// behind puts what is staged behind that by which extend extends the log.
+func (d *Document) behind(extend func() error) ([]Refusal, error) {
 	staged, waiting := d.staged, d.waiting
 	d.unstage()
-	err := d.extend(run)
+	err := extend()
 	d.publish()
 	var refused []Refusal
 	for _, s := range staged {
@@ -81,10 +107,10 @@ func (d *Document) Extend(run []byte) ([]Refusal, error) {
 	return refused, err
 }
 
-// extend adds a run to the log, as far as it fits.
-func (d *Document) extend(run []byte) error {
+// extend adds a run to the log, as far as it fits; next reads its first change.
+func (d *Document) extend(run []byte, next func(run []byte) (change.Change, []byte, error)) error {
 	for len(run) > 0 {
-		c, rest, err := change.Next(run)
+		c, rest, err := next(run)
 		if err != nil {
 			return fmt.Errorf("log: %w", err)
 		}
