@@ -187,9 +187,9 @@ func unpack(doc *docsync.Document, p sealedRun) (run []byte, err error) {
 	if p.position > doc.Len() {
 		return nil, fmt.Errorf("%w: a pack begins at change %d behind %d", errLogDamaged, p.position, doc.Len())
 	}
-	run, n, err := pack.Run(p.data, p.position, doc.HashAt)
-	if err == nil && n != p.changes {
-		err = fmt.Errorf("%w: a pack has %d changes, not %d", errLogDamaged, n, p.changes)
+	run, hashes, err := pack.Run(p.data, p.position, doc.HashAt)
+	if err == nil && len(hashes) != p.changes {
+		err = fmt.Errorf("%w: a pack has %d changes, not %d", errLogDamaged, len(hashes), p.changes)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open pack: %w", err)

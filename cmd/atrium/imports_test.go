@@ -44,7 +44,7 @@ var allowedImports = map[string][]string{
 
 // pure packages take time and randomness as arguments, and start, log and await
 // nothing.
-var pure = []string{"collab/change", "collab/docsync"}
+var pure = []string{"collab/change", "collab/docsync", "collab/pack"}
 
 var impure = []string{"context", "crypto/rand", "log", "log/slog", "math/rand", "math/rand/v2", "net", "net/http", "os", "sync", "sync/atomic", "time"}
 

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"testing"
 
+	"atrium/collab/change"
 	"atrium/collab/docsync"
 	"atrium/collab/pack"
 )
@@ -40,6 +41,15 @@ func BenchmarkPack(b *testing.B) {
 		b.ReportMetric(float64(raw)/1e6, "raw-MB")
 		b.ReportMetric(float64(len(packed))/1e6, "pack-MB")
 	})
+	b.Run("parse", func(b *testing.B) {
+		for b.Loop() {
+			n := 0
+			err := pack.Parse(packed, 0, nil, func(pack.Entry, change.Hash) error { n++; return nil })
+			if err != nil || n != len(chunks) {
+				b.Fatalf("%d of %d changes came out: %v", n, len(chunks), err)
+			}
+		}
+	})
 	b.Run("open", func(b *testing.B) {
 		var before, after runtime.MemStats
 		var doc *docsync.Document
@@ -50,9 +60,9 @@ func BenchmarkPack(b *testing.B) {
 			runtime.ReadMemStats(&before)
 			b.StartTimer()
 			doc = new(docsync.Document)
-			run, _, err := pack.Run(packed, 0, nil)
+			run, hashes, err := pack.Run(packed, 0, nil)
 			if err == nil {
-				_, err = doc.Extend(run)
+				_, err = doc.ExtendHashed(run, hashes)
 			}
 			if err != nil {
 				b.Fatal(err)

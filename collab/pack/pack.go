@@ -7,9 +7,11 @@
 //
 // The format, version 1: the byte 1, the SHA-256 of the hashes of all changes, and
 // a zstd frame. That holds the number of changes and four streams, each behind its
-// length: users and runs of attribution; dependencies; lengths; and what of each
-// chunk follows its dependencies. Numbers are unsigned LEB128, differences of times
-// signed.
+// length: users and runs of attribution; dependencies, behind their number and one;
+// lengths; and what of each chunk follows its dependencies. Where 0 stands for the
+// number the chunk follows as it is. Numbers are unsigned LEB128, differences of
+// times signed. The chunks are guarded by the SHA-256, the attribution only by the
+// 32-bit checksum of the frame.
 package pack
 
 import (
@@ -17,7 +19,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"sync"
+	"math/bits"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -33,7 +35,8 @@ type Entry struct {
 
 const (
 	version = 1
-	// maxBytes is what a pack may inflate to, and what its chunks may take, in bytes.
+	// maxBytes is what a pack may inflate to, and what its chunks and their hashes
+	// may take, in bytes.
 	maxBytes = 1 << 30
 
 	magic      = "\x85\x6f\x4a\x83"
@@ -42,59 +45,80 @@ const (
 )
 
 var (
-	errVersion = errors.New("pack has an unknown version")
-	errDamaged = errors.New("pack is damaged")
-	errLarge   = errors.New("pack is too large")
+	errVersion  = errors.New("pack has an unknown version")
+	errDamaged  = errors.New("pack is damaged")
+	errLarge    = errors.New("pack is too large")
+	errTrailing = errors.New("bytes after the end of the chunk")
+	errReadBack = errors.New("pack does not inflate to what was compressed")
 )
 
-var compressor = sync.OnceValue(func() *zstd.Encoder {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault))
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	return e
-})
-
-var inflater = sync.OnceValue(func() *zstd.Decoder {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxBytes))
-	if err != nil {
-		panic(err)
-	}
-	return d
-})
-
 // Append appends a pack of entries, which stand at positions first, first+1, … of
-// the log. position returns where a change before first stands. Chunks must be
-// such that change.Parse takes them.
+// the log. position returns where a change before first stands; nil knows none.
+// Each chunk must be one that change.Next takes and nothing else, and all of them
+// together shorter than 1 GiB. It keeps nothing of entries.
 func Append(dst []byte, entries []Entry, first int, position func(change.Hash) (int, bool)) ([]byte, error) {
-	w := writer{within: make(map[change.Hash]int, len(entries))}
+	w := writer{first: first, position: position, hashes: make([]change.Hash, 0, len(entries))}
 	all := sha256.New()
+	size := 0
 	for i, e := range entries {
-		c, err := change.Parse(e.Chunk)
+		c, rest, err := change.Next(e.Chunk)
+		if err == nil && len(rest) > 0 {
+			err = errTrailing
+		}
 		if err != nil {
 			return nil, fmt.Errorf("pack change %d: %w", first+i, err)
 		}
+		if size += len(e.Chunk) + len(c.Hash); size > maxBytes {
+			return nil, errLarge
+		}
 		w.attribute(e)
-		w.add(&c, first+i, position)
-		w.within[c.Hash] = first + i
+		w.add(&c)
 		all.Write(c.Hash[:])
 	}
-	payload := change.AppendUleb(nil, uint64(len(entries)))
-	for _, stream := range [][]byte{w.attribution(), w.deps, w.lengths, w.bodies} {
-		payload = change.AppendUleb(payload, uint64(len(stream)))
-		payload = append(payload, stream...)
-	}
-	if len(payload) > maxBytes {
-		return nil, errLarge
+	payload, err := w.payload()
+	if err != nil {
+		return nil, err
 	}
 	dst = append(dst, version)
 	dst = all.Sum(dst)
-	return compressor().EncodeAll(payload, dst), nil
+	return compress(dst, payload)
+}
+
+// compress appends a zstd frame. What is packed is deleted where it stood, so the
+// frame is read back.
+func compress(dst, payload []byte) ([]byte, error) {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault))
+	if err != nil {
+		return nil, fmt.Errorf("compress pack: %w", err)
+	}
+	start := len(dst)
+	dst = e.EncodeAll(payload, dst)
+	if again, err := inflate(dst[start:]); err != nil || !bytes.Equal(again, payload) {
+		return nil, errReadBack
+	}
+	return dst, nil
+}
+
+// inflate returns what a zstd frame holds, maxBytes at most.
+func inflate(frame []byte) ([]byte, error) {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBytes))
+	if err != nil {
+		return nil, fmt.Errorf("inflate pack: %w", err)
+	}
+	payload, err := d.DecodeAll(frame, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return payload, nil
 }
 
 // writer is the streams of a pack that is being made.
 type writer struct {
-	within map[change.Hash]int
+	first    int
+	position func(change.Hash) (int, bool)
+	hashes   []change.Hash
+	within   map[change.Hash]int // positions of hashes[:indexed]
+	indexed  int
 
 	users  []byte
 	byUser map[string]uint64
@@ -140,38 +164,65 @@ func (w *writer) attribution() []byte {
 	return append(append(stream, w.users...), w.runs...)
 }
 
-// add writes a change's dependencies as how far back they stand, and what follows
-// them in the chunk; or 0 and the chunk as it is, if it cannot be made again so.
-func (w *writer) add(c *change.Change, at int, position func(change.Hash) (int, bool)) {
-	back := make([]int, c.NumDeps())
-	for i := range back {
-		p, ok := w.within[c.Dep(i)]
-		if !ok {
-			p, ok = position(c.Dep(i))
-		}
-		if !ok || p >= at {
-			w.verbatim(c.Chunk)
-			return
-		}
-		back[i] = at - p
+// payload returns the streams, one behind the other.
+func (w *writer) payload() ([]byte, error) {
+	streams := [][]byte{w.attribution(), w.deps, w.lengths, w.bodies}
+	size := ulebLen(len(w.hashes))
+	for _, s := range streams {
+		size += ulebLen(len(s)) + len(s)
 	}
-	rest, ok := afterDeps(c)
-	if !ok {
-		w.verbatim(c.Chunk)
-		return
+	if size > maxBytes {
+		return nil, errLarge
 	}
-	w.deps = change.AppendUleb(w.deps, uint64(len(back))+1)
-	for _, b := range back {
-		w.deps = change.AppendUleb(w.deps, uint64(b))
+	payload := change.AppendUleb(make([]byte, 0, size), uint64(len(w.hashes)))
+	for _, s := range streams {
+		payload = change.AppendUleb(payload, uint64(len(s)))
+		payload = append(payload, s...)
 	}
-	w.lengths = change.AppendUleb(w.lengths, uint64(len(rest)))
-	w.bodies = append(w.bodies, rest...)
+	return payload, nil
 }
 
-func (w *writer) verbatim(chunk []byte) {
-	w.deps = append(w.deps, 0)
-	w.lengths = change.AppendUleb(w.lengths, uint64(len(chunk)))
-	w.bodies = append(w.bodies, chunk...)
+// add writes a change's dependencies as how far back they stand, and what follows
+// them in the chunk; or 0 and the chunk as it is, if it cannot be made again so.
+func (w *writer) add(c *change.Change) {
+	at := w.first + len(w.hashes)
+	rest, ok := afterDeps(c)
+	deps := change.AppendUleb(w.deps, uint64(c.NumDeps())+1)
+	for i := 0; i < c.NumDeps() && ok; i++ {
+		var p int
+		p, ok = w.find(c.Dep(i))
+		deps = change.AppendUleb(deps, uint64(at-p))
+	}
+	if !ok {
+		deps, rest = append(w.deps, 0), c.Chunk
+	}
+	w.deps = deps
+	w.lengths = change.AppendUleb(w.lengths, uint64(len(rest)))
+	w.bodies = append(w.bodies, rest...)
+	w.hashes = append(w.hashes, c.Hash)
+}
+
+// find returns where a change stands. Most depend on the one before, and where all
+// do, no index is made.
+func (w *writer) find(h change.Hash) (int, bool) {
+	n := len(w.hashes)
+	if n > 0 && w.hashes[n-1] == h {
+		return w.first + n - 1, true
+	}
+	if w.within == nil {
+		w.within = make(map[change.Hash]int)
+	}
+	for ; w.indexed < n; w.indexed++ {
+		w.within[w.hashes[w.indexed]] = w.first + w.indexed
+	}
+	if p, ok := w.within[h]; ok {
+		return p, true
+	}
+	if w.position == nil {
+		return 0, false
+	}
+	p, ok := w.position(h)
+	return p, ok && 0 <= p && p < w.first
 }
 
 // afterDeps returns what follows the dependencies in a chunk, if the chunk can be
@@ -186,14 +237,23 @@ func afterDeps(c *change.Change) (rest []byte, ok bool) {
 		return nil, false
 	}
 	rest = deps[c.NumDeps()*len(change.Hash{}):]
-	head := appendHead(nil, c.NumDeps(), len(rest))
+	var buf [headBytes]byte
+	head := appendHead(buf[:0], c.NumDeps(), len(rest))
 	return rest, bytes.HasPrefix(c.Chunk[typeOffset:], head)
 }
 
+// headBytes is how long a head is at most.
+const headBytes = 1 + 10 + 10
+
 // appendHead appends what stands between a chunk's checksum and its dependencies.
 func appendHead(dst []byte, deps, rest int) []byte {
-	count := change.AppendUleb(nil, uint64(deps))
 	dst = append(dst, typeChange)
-	dst = change.AppendUleb(dst, uint64(len(count)+deps*len(change.Hash{})+rest))
-	return append(dst, count...)
+	dst = change.AppendUleb(dst, uint64(bodyLen(deps, rest)))
+	return change.AppendUleb(dst, uint64(deps))
 }
+
+// bodyLen is how long a chunk is behind its header.
+func bodyLen(deps, rest int) int { return ulebLen(deps) + deps*len(change.Hash{}) + rest }
+
+// ulebLen is how long x is as unsigned LEB128.
+func ulebLen(x int) int { return (bits.Len64(uint64(x)|1) + 6) / 7 }

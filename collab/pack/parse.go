@@ -8,65 +8,56 @@ import (
 )
 
 // Parse reads a pack whose first change stands at position first of the log.
-// hashAt returns the hash of a change before that. yield is called for each entry
-// in the order of the log, once all of them have been found to be whole; chunks of
-// one pack share memory, and are the caller's. An error of yield ends it.
+// hashAt returns the hash of a change before that; nil if there is none. yield is
+// called for each entry in the order of the log, once all of them have been found
+// to be whole; chunks of one pack share memory, and are the caller's. An error of
+// yield ends it.
+//
+// Every hash is computed anew, and that of all of them compared. What a hostile
+// pack takes is 1 GiB inflated, 1 GiB of chunks with their hashes, and 17 bytes for
+// each byte of user ids; each is known before it is allocated.
 func Parse(src []byte, first int, hashAt func(int) change.Hash, yield func(e Entry, h change.Hash) error) error {
-	run, hashes, attribution, err := open(src, first, hashAt)
+	run, hashes, a, err := open(src, first, hashAt)
 	if err != nil {
 		return err
 	}
-	who, err := parseAttribution(attribution, uint64(len(hashes)))
-	if err != nil {
-		return err
-	}
-	for i := range hashes {
-		c, rest, err := change.Next(run)
+	for _, h := range hashes {
+		c, rest, err := change.NextHashed(run, h)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errDamaged, err)
 		}
 		run = rest
-		for who[0].count == 0 {
-			who = who[1:]
-		}
-		who[0].count--
-		if err := yield(Entry{c.Chunk, who[0].userID, who[0].at}, hashes[i]); err != nil {
+		e := Entry{Chunk: c.Chunk}
+		e.UserID, e.At = a.next()
+		if err := yield(e, h); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Run is Parse for who only wants the chunks, one behind the other, and how many
-// they are.
-func Run(src []byte, first int, hashAt func(int) change.Hash) (run []byte, n int, err error) {
-	run, hashes, _, err := open(src, first, hashAt)
-	return run, len(hashes), err
+// Run is Parse for who only wants the chunks, one behind the other, and their
+// hashes. It does not look behind the dependencies of a chunk: who reads on must
+// expect that it ends early.
+func Run(src []byte, first int, hashAt func(int) change.Hash) (run []byte, hashes []change.Hash, err error) {
+	run, hashes, _, err = open(src, first, hashAt)
+	return run, hashes, err
 }
 
 // open makes a pack's chunks, one behind the other, and their hashes.
-func open(src []byte, first int, hashAt func(int) change.Hash) (run []byte, hashes []change.Hash, attribution parser, err error) {
-	fail := func(err error) ([]byte, []change.Hash, parser, error) { return nil, nil, parser{}, err }
+func open(src []byte, first int, hashAt func(int) change.Hash) (run []byte, hashes []change.Hash, a attribution, err error) {
+	fail := func(err error) ([]byte, []change.Hash, attribution, error) { return nil, nil, attribution{}, err }
 	if len(src) < 1+sha256.Size {
 		return fail(errDamaged)
 	}
 	if src[0] != version {
 		return fail(errVersion)
 	}
-	payload, err := inflater().DecodeAll(src[1+sha256.Size:], nil)
+	payload, err := inflate(src[1+sha256.Size:])
 	if err != nil {
-		return fail(fmt.Errorf("%w: %w", errDamaged, err))
+		return fail(err)
 	}
-	p := parser{src: payload}
-	n := p.number()
-	var streams [4]parser
-	for i := range streams {
-		streams[i] = parser{src: p.prefixed()}
-	}
-	if p.bad || len(p.src) > 0 || n > uint64(len(streams[1].src)) {
-		return fail(errDamaged)
-	}
-	if run, hashes, err = rebuild(int(n), first, hashAt, streams[1], streams[2], streams[3].src); err != nil {
+	if run, hashes, a, err = rebuild(payload, first, hashAt); err != nil {
 		return fail(err)
 	}
 	all := sha256.New()
@@ -76,45 +67,102 @@ func open(src []byte, first int, hashAt func(int) change.Hash) (run []byte, hash
 	if string(all.Sum(nil)) != string(src[1:1+sha256.Size]) {
 		return fail(errDamaged)
 	}
-	return run, hashes, streams[0], nil
+	return run, hashes, a, nil
+}
+
+// rebuild reads what a pack inflates to.
+func rebuild(payload []byte, first int, hashAt func(int) change.Hash) (run []byte, hashes []change.Hash, a attribution, err error) {
+	fail := func(err error) ([]byte, []change.Hash, attribution, error) { return nil, nil, attribution{}, err }
+	p := parser{src: payload}
+	n := p.number()
+	var streams [4]parser
+	for i := range streams {
+		streams[i] = parser{src: p.prefixed()}
+	}
+	if p.bad || len(p.src) > 0 || n > uint64(len(streams[1].src)) {
+		return fail(errDamaged)
+	}
+	c := chunks{n: int(n), deps: streams[1], lengths: streams[2], bodies: streams[3].src}
+	size, err := c.size()
+	if err != nil {
+		return fail(err)
+	}
+	if a, err = parseAttribution(streams[0], n); err != nil {
+		return fail(err)
+	}
+	if run, hashes, err = c.rebuild(size, first, hashAt); err != nil {
+		return fail(err)
+	}
+	return run, hashes, a, nil
+}
+
+// chunks is n chunks as a pack has them.
+type chunks struct {
+	n             int
+	deps, lengths parser
+	bodies        []byte
+}
+
+// size returns how many bytes the chunks are. It says whether the streams end with
+// the last of them, but not where dependencies stand.
+func (c chunks) size() (int, error) {
+	size, left := 0, uint64(len(c.bodies))
+	for range c.n {
+		count, length := c.deps.number(), c.lengths.number()
+		if c.deps.bad || c.lengths.bad || length > left || count > uint64(len(c.deps.src))+1 {
+			return 0, errDamaged
+		}
+		left -= length
+		size += int(length)
+		if count > 0 {
+			for range count - 1 {
+				c.deps.number()
+			}
+			body := bodyLen(int(count-1), int(length))
+			size += typeOffset + 1 + ulebLen(body) + body - int(length)
+		}
+	}
+	if c.deps.bad || len(c.deps.src) > 0 || len(c.lengths.src) > 0 || left > 0 {
+		return 0, errDamaged
+	}
+	if size+c.n*len(change.Hash{}) > maxBytes {
+		return 0, errLarge
+	}
+	return size, nil
 }
 
 // rebuild makes the chunks, one behind the other, and their hashes.
-func rebuild(n, first int, hashAt func(int) change.Hash, deps, lengths parser, bodies []byte) (buf []byte, hashes []change.Hash, err error) {
-	const headBytes = typeOffset + 1 + 5 + 5 // at most: lengths are below 2^35
-	// A dependency of a byte or more becomes a hash.
-	size := len(bodies) + n*headBytes + len(deps.src)*len(change.Hash{})
-	if size > maxBytes {
-		return nil, nil, errLarge
-	}
-	buf, hashes = make([]byte, 0, size), make([]change.Hash, 0, n)
-	for i := range n {
-		count, length := deps.number(), lengths.number()
-		if deps.bad || lengths.bad || length > uint64(len(bodies)) || count > uint64(len(deps.src))+1 {
-			return nil, nil, errDamaged
-		}
-		rest := bodies[:length]
-		bodies = bodies[length:]
+func (c chunks) rebuild(size, first int, hashAt func(int) change.Hash) (buf []byte, hashes []change.Hash, err error) {
+	buf, hashes = make([]byte, 0, size), make([]change.Hash, 0, c.n)
+	for i := range c.n {
+		count, length := c.deps.number(), c.lengths.number()
+		rest := c.bodies[:length]
+		c.bodies = c.bodies[length:]
 		start := len(buf)
 		if count == 0 {
 			buf = append(buf, rest...)
-			c, err := change.Parse(buf[start:])
+			v, after, err := change.Next(buf[start:])
+			if err == nil && len(after) > 0 {
+				err = errTrailing
+			}
 			if err != nil {
 				return nil, nil, fmt.Errorf("%w: change %d: %w", errDamaged, first+i, err)
 			}
-			hashes = append(hashes, c.Hash)
+			hashes = append(hashes, v.Hash)
 			continue
 		}
 		buf = append(buf, magic+"\x00\x00\x00\x00"...)
 		buf = appendHead(buf, int(count-1), len(rest))
 		for range count - 1 {
-			back := deps.number()
+			back := c.deps.number()
 			at := first + i - int(min(back, maxBytes))
 			switch {
-			case deps.bad || back == 0 || at < 0:
+			case back == 0 || at < 0:
 				return nil, nil, errDamaged
 			case at >= first:
 				buf = append(buf, hashes[at-first][:]...)
+			case hashAt == nil:
+				return nil, nil, errDamaged
 			default:
 				h := hashAt(at)
 				buf = append(buf, h[:]...)
@@ -125,44 +173,54 @@ func rebuild(n, first int, hashAt func(int) change.Hash, deps, lengths parser, b
 		copy(buf[start+len(magic):], hash[:typeOffset-len(magic)])
 		hashes = append(hashes, hash)
 	}
-	if len(bodies) > 0 || len(deps.src) > 0 || len(lengths.src) > 0 {
-		return nil, nil, errDamaged
-	}
 	return buf, hashes, nil
 }
 
-// run is changes that one user added at one time.
-type run struct {
-	count  uint64
-	userID string
-	at     int64
+// attribution is who added the changes of a pack when.
+type attribution struct {
+	users []string
+	runs  parser
+	left  uint64 // of the changes that this user added at this time
+	user  uint64
+	at    int64
 }
 
-// parseAttribution reads runs of n changes in all.
-func parseAttribution(p parser, n uint64) (runs []run, err error) {
-	var users []string
+// parseAttribution reads that of n changes, and checks all of it.
+func parseAttribution(p parser, n uint64) (attribution, error) {
+	a := attribution{}
 	for range min(p.number(), n) {
-		users = append(users, string(p.prefixed()))
+		a.users = append(a.users, string(p.prefixed()))
 		if p.bad {
-			return nil, errDamaged
+			return attribution{}, errDamaged
 		}
 	}
-	var at int64
-	for n > 0 {
-		r := run{count: p.number()}
-		user := p.number()
-		at += p.signed()
-		if p.bad || r.count == 0 || r.count > n || user >= uint64(len(users)) {
-			return nil, errDamaged
+	a.runs = p
+	for check := a; n > 0; n -= check.left {
+		check.run()
+		if check.runs.bad || check.left == 0 || check.left > n || check.user >= uint64(len(a.users)) {
+			return attribution{}, errDamaged
 		}
-		r.userID, r.at = users[user], at
-		n -= r.count
-		runs = append(runs, r)
+		p = check.runs
 	}
 	if len(p.src) > 0 {
-		return nil, errDamaged
+		return attribution{}, errDamaged
 	}
-	return runs, nil
+	return a, nil
+}
+
+// next says who added the next change, and when.
+func (a *attribution) next() (userID string, at int64) {
+	if a.left == 0 {
+		a.run()
+	}
+	a.left--
+	return a.users[a.user], a.at
+}
+
+// run reads the next changes that one user added at one time.
+func (a *attribution) run() {
+	a.left, a.user = a.runs.number(), a.runs.number()
+	a.at += a.runs.signed()
 }
 
 // parser reads from the front of src; after the first fault all is zero.
