@@ -99,6 +99,13 @@ export function createDocument(client: Client): DocHandle<Shape> {
   return client.repo.create<Shape>({ text: "", map: {}, list: [], count: new client.lib.Counter(0) })
 }
 
+/** Asks for the document and waits until it is there, be it unavailable at first. */
+export async function arrives<T = Shape>(client: Client, url: AutomergeUrl): Promise<DocHandle<T>> {
+  const handle = await client.repo.find<T>(url, { allowableStates: ["ready", "unavailable"] })
+  await until(`${client.name} gets ${url}`, () => handle.isReady(), 15_000)
+  return handle
+}
+
 /** Waits until all of the clients have the same heads, not none, and returns these. */
 export async function converged(clients: Client[], url: AutomergeUrl, ms = 15_000): Promise<string[]> {
   const told = () => clients.map((client) => `${client.name} (${client.options.release ?? "2.5"}): ${client.heads(url).join(" ") || "nothing"}`).join("\n")

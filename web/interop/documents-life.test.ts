@@ -3,7 +3,7 @@
 import * as A from "@automerge/automerge"
 import type { AutomergeUrl } from "@automerge/automerge-repo"
 import { expect, test } from "vitest"
-import { acknowledged, type Client, createDocument, dial, idOf } from "./clients.ts"
+import { acknowledged, arrives, type Client, createDocument, dial, idOf } from "./clients.ts"
 import { useAtrium } from "./fixture.ts"
 import { automergeType, Documents, settled } from "./http.ts"
 import { hashOf, RawPeer } from "./raw.ts"
@@ -43,7 +43,7 @@ test("a deleted document stays deleted, whoever comes back with it", async () =>
     await until(`alice is told again ${round}`, () => told(alice) > before)
     // Who has it from before brings it, with something new.
     stale = dial(atrium, "stale", { storage: storage.reopen() })
-    const his = await stale.find(url)
+    const his = await arrives(stale, url)
     expect(his.doc().text).toBe("soon to go")
     his.change((doc) => doc.list.push("new"))
     await until(`the stale one is told ${round}`, () => told(stale) > 0)
@@ -64,7 +64,6 @@ test("a deleted document stays deleted, whoever comes back with it", async () =>
 
     // The others are as they were, and go on.
     other.change((doc) => doc.list.push(round))
-    await stale.find(other.url)
     expect((await settled(documents, [alice, old, stale], other.url)).list).toContain(round)
     stale.hangUp()
     if (round === "at once") await atrium.restart()
@@ -109,7 +108,7 @@ test("a document that kills who reads it is served to those who sync, and harms 
     }
   }
   const failing = async () => {
-    for (let i = 0; i < 6; i++) {
+    for (let i = 0; i < 6 || patches < 6; i++) {
       for (const [method, path, body, type] of [
         ["GET", `/${bad.url}`],
         ["PATCH", `/${bad.url}`, { a: 1 }, "application/merge-patch+json"],
@@ -122,7 +121,6 @@ test("a document that kills who reads it is served to those who sync, and harms 
     }
   }
   await Promise.all([others(), failing().finally(() => (done = true))])
-  expect(patches).toBeGreaterThan(3)
   expect(atrium.pid).toBe(pid)
 
   const { documents: list } = (await documents.do("GET", "")).json

@@ -4,7 +4,7 @@ import * as A from "@automerge/automerge"
 import { type AutomergeUrl, type DocHandle, generateAutomergeUrl } from "@automerge/automerge-repo"
 import { expect, test } from "vitest"
 import { token } from "./atrium.ts"
-import { acknowledged, createDocument, dial, idOf, type Shape } from "./clients.ts"
+import { acknowledged, arrives, createDocument, dial, idOf, type Shape } from "./clients.ts"
 import { edit } from "./edits.ts"
 import { useAtrium } from "./fixture.ts"
 import { Documents, settled } from "./http.ts"
@@ -64,7 +64,7 @@ test("a document made by POST has texts, which clients of both releases edit", a
 
   type Made = { title: string; list: [string, { deep: string }]; n: number }
   const clients = [dial(atrium, "alice"), dial(atrium, "old", { release: "2.0" })] as const
-  const [mine, hers] = await Promise.all(clients.map((client) => client.find<Made>(url)))
+  const [mine, hers] = await Promise.all(clients.map((client) => arrives<Made>(client, url)))
   expect(typeof mine!.doc().title).toBe("string")
   expect(typeof mine!.doc().list[0]).toBe("string")
   mine!.change((doc) => {
@@ -85,7 +85,7 @@ test("an empty document made by POST is there for clients", async () => {
   const url = await documents.create({})
   await documents.agree(url)
   const alice = dial(atrium, "alice")
-  const handle = await alice.find<{ a?: number }>(url)
+  const handle = await arrives<{ a?: number }>(alice, url)
   handle.change((doc) => (doc.a = 1))
   expect(await settled(documents, [alice], url)).toEqual({ a: 1 })
 })
@@ -96,7 +96,7 @@ test("changes, a snapshot, and a snapshot with a tail load as the same", { timeo
   const handle = createDocument(alice)
   const random = new Random(7)
   for (let i = 0; i < 20; i++) edit(alice, handle, random)
-  const hers = await old.find(handle.url)
+  const hers = await arrives(old, handle.url)
   for (let i = 0; i < 20; i++) edit(old, hers, random)
   await settled(documents, [alice, old], handle.url)
   const n = (await documents.history(handle.url)).length
@@ -114,7 +114,7 @@ test("changes, a snapshot, and a snapshot with a tail load as the same", { timeo
 
   // Those who were sent a snapshot go on as everybody.
   const late = dial(atrium, "late")
-  const found = await late.find(handle.url)
+  const found = await arrives(late, handle.url)
   found.change((doc) => late.lib.splice(doc, ["text"], 0, 0, "late "))
   edit(old, hers, random)
   await settled(documents, [alice, old, late], handle.url)
@@ -134,7 +134,7 @@ test("a sealed log loads as the same, also by packs alone after a restart", { ti
 
   // Many versions, and then some while it is sealed: of users who type and of backends that patch.
   const typists = ["bob", "carol", "old"].map((name) => dial(atrium, name, { release: name === "old" ? "2.0" : "2.5" }))
-  const handles = await Promise.all(typists.map((client) => client.find(url)))
+  const handles = await Promise.all(typists.map((client) => arrives(client, url)))
   const authors = new Map(handles.map((handle, i) => [A.getActorId(handle.doc()), typists[i]!.name]))
   authors.set(A.getActorId(handle.doc()), "alice")
   await Promise.all(["dave", "erin", "frank", "grace"].map((name) => write(name, url, handle.doc(), 125, authors)))
@@ -209,7 +209,7 @@ test("a file that JavaScript has saved is imported as it is", async () => {
   expect(imported.json.heads).toEqual(A.getHeads(doc))
   await documents.agree(url)
   const alice = dial(atrium, "alice")
-  const found = await alice.find<Typed>(url)
+  const found = await arrives<Typed>(alice, url)
   expect(alice.heads(url)).toEqual(A.getHeads(doc).sort())
   expectTyped(found.doc())
   const bold = [{ name: "bold", value: true, start: 0, end: 5 }]
@@ -232,7 +232,7 @@ test("what is restored has the types it had", async () => {
   const doc = typed()
   await documents.import(url, A.save(doc))
   const alice = dial(atrium, "alice")
-  const handle = await alice.find<Typed>(url)
+  const handle = await arrives<Typed>(alice, url)
   const then = await documents.read(url)
 
   await documents.merge(url, { when: null, bytes: "no bytes", count: "none", fixed: "a text", list: [1, 2], title: "other" })

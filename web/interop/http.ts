@@ -4,7 +4,7 @@ import * as A from "@automerge/automerge"
 import type { AutomergeUrl } from "@automerge/automerge-repo"
 import { expect } from "vitest"
 import { apiKey, type Atrium } from "./atrium.ts"
-import { type Client, converged, dial, type Release } from "./clients.ts"
+import { arrives, type Client, converged, dial, idOf, type Release } from "./clients.ts"
 import { chunkTypes } from "./tap.ts"
 import { until } from "./wait.ts"
 
@@ -128,13 +128,14 @@ export class Documents {
     const sent: Record<string, number[]> = {}
     for (const release of releases) {
       const fresh = dial(this.atrium, `fresh-${release}`, { release })
-      const found = await fresh.find<object>(url)
+      const found = await arrives<object>(fresh, url) // that has not connected for a second says unavailable by itself
       await until(
         () => `${release} has ${heads}, not ${fresh.heads(url)}`,
         () => `${fresh.heads(url)}` === `${heads}`,
       )
       expect(plain(found.doc()), `what ${release} has`).toEqual(content)
-      sent[release] = fresh.tap.chunks.get(url.slice("automerge:".length))!
+      expect(fresh.tap.unavailable.get(idOf(url)), "how often it was unavailable").toBeUndefined()
+      sent[release] = fresh.tap.chunks.get(idOf(url))!
       fresh.hangUp()
     }
     return sent
@@ -148,7 +149,7 @@ function headsOf(answer: Answer): string[] {
 
 /** Waits until clients and server have the same heads, and wants the same content of them. */
 export async function settled(documents: Documents, clients: Client[], url: AutomergeUrl): Promise<any> {
-  const handles = await Promise.all(clients.map((client) => client.find<object>(url)))
+  const handles = await Promise.all(clients.map((client) => arrives<object>(client, url)))
   await until(
     () => `the server and ${clients.map((client) => client.name)} have the same heads`,
     async () => {

@@ -5,7 +5,7 @@ import * as A from "@automerge/automerge"
 import type { DocHandle } from "@automerge/automerge-repo"
 import { expect, test } from "vitest"
 import { token } from "./atrium.ts"
-import { acknowledged, type Client, createDocument, dial } from "./clients.ts"
+import { acknowledged, arrives, type Client, createDocument, dial } from "./clients.ts"
 import { useAtrium } from "./fixture.ts"
 import { type Answer, Documents, plain, settled } from "./http.ts"
 import { type Json, jsonPatch, type JsonObject, mergePatch, PatchFailed, randomJson, randomKey, randomMerge, randomOperations } from "./jsonpatch.ts"
@@ -22,7 +22,7 @@ test("patches and typing go on at the same time", async () => {
   const clients = [dial(atrium, "alice"), dial(atrium, "old", { release: "2.0" })] as const
   const mine = createDocument(clients[0])
   const url = mine.url
-  const hers = await clients[1].find(url)
+  const hers = await arrives(clients[1], url)
   await settled(documents, [...clients], url)
 
   const typed = [0, 0]
@@ -33,6 +33,7 @@ test("patches and typing go on at the same time", async () => {
     }
   }, 30)
   const n = 15
+  const took: number[] = []
   try {
     for (let i = 0; i < n; i++) {
       const before = await documents.read(url)
@@ -40,11 +41,15 @@ test("patches and typing go on at the same time", async () => {
       // Of a state that is old already, in another user's name.
       const then = { heads: before.heads.join(), message: "by carol" }
       await documents.merge(url, { text: `${before.content.text}Y`, map: { [`k${i}`]: i } }, { query: then, token: token({ sub: "carol" }) })
-      await until(`both see patch ${i}`, () => [mine, hers].every((handle) => handle.doc().map[`k${i}`] === i), 1_000)
+      const answered = performance.now()
+      await until(`both see patch ${i}`, () => [mine, hers].every((handle) => handle.doc().map[`k${i}`] === i))
+      took.push(performance.now() - answered)
     }
   } finally {
     clearInterval(type)
   }
+  // Within a second, but for what a machine that stands still does to one or two.
+  expect(took.sort((a, b) => a - b)[n - 3]).toBeLessThan(1_000)
   const { text } = await settled(documents, [...clients], url)
   expect(["X", "Y", "a", "o"].map((letter) => count(text, letter))).toEqual([n, n, ...typed])
   expect(typed[0]).toBeGreaterThan(n)
@@ -188,11 +193,13 @@ function live(handle: DocHandle<Live>, random: Random): void {
 function randomDocument(alice: Client, random: Random): DocHandle<Live> {
   const handle = alice.repo.create<Live>({
     ...randomMap(random, 3),
+    marked: `m${random.word(8)}`,
     live: { text: "", list: [], count: new A.Counter(0) },
     both: { text: "", items: [] },
   })
   lives.set(handle, { text: "", list: [], count: 0 })
   tokens.set(handle, [])
+  handle.change((doc) => decorate(doc, "marked", doc.marked as string, random))
   for (let n = random.int(1, 4); n > 0; n--) {
     handle.change((doc) => (doc[randomKey(random)] = randomValue(random, 2)))
     handle.change((doc) => {

@@ -6,7 +6,7 @@
 import { decodeSyncState, hasHeads, init, loadIncremental } from "@automerge/automerge"
 import type { AutomergeUrl } from "@automerge/automerge-repo"
 import { expect, test } from "vitest"
-import { type Client, type ClientOptions, converged, createDocument, dial, idOf, silent } from "./clients.ts"
+import { arrives, type Client, type ClientOptions, converged, createDocument, dial, idOf, silent } from "./clients.ts"
 import { edit } from "./edits.ts"
 import { useAtrium } from "./fixture.ts"
 import { proxy, type Proxy } from "./proxy.ts"
@@ -165,10 +165,4 @@ function lies(storage: MemoryStorage): boolean {
 
 function count(what: string): void {
   happened[what] = (happened[what] ?? 0) + 1
-}
-
-/** Asks for the document and waits until it is there, be it unavailable at first. */
-async function arrives(client: Client, url: AutomergeUrl): Promise<void> {
-  const handle = await client.repo.find(url, { allowableStates: ["ready", "unavailable"] })
-  await until(`${client.name} gets ${url}`, () => handle.isReady(), 15_000)
 }
