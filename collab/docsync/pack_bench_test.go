@@ -2,7 +2,9 @@ package docsync_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 
 	"atrium/collab/change"
@@ -15,6 +17,21 @@ func attributed(chunks [][]byte) []pack.Entry {
 	entries := make([]pack.Entry, len(chunks))
 	for i, c := range chunks {
 		entries[i] = pack.Entry{Chunk: c, UserID: fmt.Sprint("user ", i/500%40), At: int64(i) * 150_000}
+	}
+	return entries
+}
+
+// unevenly is entries as clients send them, four to a row of the store, each row
+// at a time that nothing foretells.
+func unevenly(entries []pack.Entry) []pack.Entry {
+	rng := rand.New(rand.NewPCG(1, 1))
+	entries = slices.Clone(entries)
+	at := int64(1.7e15)
+	for i := range entries {
+		if i%4 == 0 {
+			at += rng.Int64N(1_200_000)
+		}
+		entries[i].At = at
 	}
 	return entries
 }
@@ -40,6 +57,11 @@ func BenchmarkPack(b *testing.B) {
 		}
 		b.ReportMetric(float64(raw)/1e6, "raw-MB")
 		b.ReportMetric(float64(len(packed))/1e6, "pack-MB")
+		uneven, err := pack.Append(nil, unevenly(entries), 0, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(uneven))/1e6, "uneven-MB")
 	})
 	b.Run("parse", func(b *testing.B) {
 		for b.Loop() {

@@ -34,8 +34,8 @@ func typing(n int) (log []Entry) {
 	return log
 }
 
-// TestSize: a keystroke of a hundred bytes takes ten, a third of them for the time
-// when it came.
+// TestSize: a keystroke of a hundred bytes takes ten, four of them for when it came
+// if every time is another.
 func TestSize(t *testing.T) {
 	const n = 5000
 	log := typing(n)
