@@ -7,8 +7,7 @@
 //
 // The format, version 1: the byte 1, the SHA-256 of the hashes of all changes, and
 // a zstd frame. That holds the number of changes and four streams, each behind its
-// length: users and runs of attribution; dependencies, behind their number and one;
-// lengths; and what of each chunk follows its dependencies. Where 0 stands for the
+// length: attribution; dependencies, behind their number and one; lengths; and what of each chunk follows its dependencies. Where 0 stands for the
 // number the chunk follows as it is. Numbers are unsigned LEB128, differences of
 // times signed. The chunks are guarded by the SHA-256, the attribution only by the
 // 32-bit checksum of the frame.
@@ -122,10 +121,11 @@ type writer struct {
 
 	users  []byte
 	byUser map[string]uint64
-	runs   []byte
 	last   Entry  // of the run that has not been written yet
 	count  uint64 // of its changes
 	at     int64  // of the run before
+
+	counts, who, times []byte // of runs
 
 	deps, lengths, bodies []byte
 }
@@ -150,9 +150,9 @@ func (w *writer) endRun() {
 		w.users = change.AppendUleb(w.users, uint64(len(w.last.UserID)))
 		w.users = append(w.users, w.last.UserID...)
 	}
-	w.runs = change.AppendUleb(w.runs, w.count)
-	w.runs = change.AppendUleb(w.runs, user)
-	w.runs = change.AppendLeb(w.runs, w.last.At-w.at)
+	w.counts = change.AppendUleb(w.counts, w.count)
+	w.who = change.AppendUleb(w.who, user)
+	w.times = change.AppendLeb(w.times, w.last.At-w.at)
 	w.at, w.count = w.last.At, 0
 }
 
@@ -161,7 +161,12 @@ func (w *writer) attribution() []byte {
 		w.endRun()
 	}
 	stream := change.AppendUleb(nil, uint64(len(w.byUser)))
-	return append(append(stream, w.users...), w.runs...)
+	stream = append(stream, w.users...)
+	for _, column := range [][]byte{w.counts, w.who} {
+		stream = change.AppendUleb(stream, uint64(len(column)))
+		stream = append(stream, column...)
+	}
+	return append(stream, w.times...)
 }
 
 // payload returns the streams, one behind the other.

@@ -179,10 +179,12 @@ func (c chunks) rebuild(size, first int, hashAt func(int) change.Hash) (buf []by
 // attribution is who added the changes of a pack when.
 type attribution struct {
 	users []string
-	runs  parser
-	left  uint64 // of the changes that this user added at this time
-	user  uint64
-	at    int64
+	// of runs
+	counts, who, times parser
+
+	left uint64 // of the changes that this user added at this time
+	user uint64
+	at   int64
 }
 
 // parseAttribution reads that of n changes, and checks all of it.
@@ -194,15 +196,16 @@ func parseAttribution(p parser, n uint64) (attribution, error) {
 			return attribution{}, errDamaged
 		}
 	}
-	a.runs = p
-	for check := a; n > 0; n -= check.left {
+	a.counts, a.who = parser{src: p.prefixed()}, parser{src: p.prefixed()}
+	a.times = p
+	check := a
+	for ; n > 0; n -= check.left {
 		check.run()
-		if check.runs.bad || check.left == 0 || check.left > n || check.user >= uint64(len(a.users)) {
+		if check.counts.bad || check.who.bad || check.times.bad || check.left == 0 || check.left > n || check.user >= uint64(len(a.users)) {
 			return attribution{}, errDamaged
 		}
-		p = check.runs
 	}
-	if len(p.src) > 0 {
+	if p.bad || len(check.counts.src)+len(check.who.src)+len(check.times.src) > 0 {
 		return attribution{}, errDamaged
 	}
 	return a, nil
@@ -219,8 +222,8 @@ func (a *attribution) next() (userID string, at int64) {
 
 // run reads the next changes that one user added at one time.
 func (a *attribution) run() {
-	a.left, a.user = a.runs.number(), a.runs.number()
-	a.at += a.runs.signed()
+	a.left, a.user = a.counts.number(), a.who.number()
+	a.at += a.times.signed()
 }
 
 // parser reads from the front of src; after the first fault all is zero.
