@@ -35,6 +35,7 @@ type live struct {
 const (
 	maxRoomsOfSession = 1000
 	maxMembers        = 1000 // in one answer
+	maxMembersBytes   = 128 << 10
 )
 
 // topic is where those in a room hear who is typing.
@@ -184,7 +185,15 @@ func (r *room) members() (list []member, total int) {
 	slices.SortFunc(list, func(a, b member) int {
 		return cmp.Or(cmp.Compare(a.Username, b.Username), cmp.Compare(a.UserID, b.UserID))
 	})
-	return list[:min(len(list), maxMembers)], len(list)
+	total = len(list)
+	list = list[:min(total, maxMembers)]
+	size := 0
+	for i, m := range list {
+		if size += len(m.UserID) + len(m.Username) + len(m.Avatar); size > maxMembersBytes {
+			return list[:i], total
+		}
+	}
+	return list, total
 }
 
 // remove takes a session out of a room, if it is in.

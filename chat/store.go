@@ -159,7 +159,8 @@ type page struct {
 
 // maxPageBytes is how much content an answer may hold, beyond its first message:
 // it must not use up what a session's queue may hold.
-const maxPageBytes = 256 << 10
+// JSON may write six bytes for one.
+const maxPageBytes = 128 << 10
 
 // history returns messages in the order of their seq, and whether there are more
 // on the way.

@@ -2,6 +2,7 @@ package collab
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"atrium/collab/change"
@@ -28,10 +29,15 @@ type answerOf[T any] struct {
 	err   error
 }
 
+// callPatience is how long a call waits for its document's room.
+const callPatience = 20 * time.Second
+
 // askFor has something looked up in a document's room.
 func askFor[T any](ctx context.Context, m *Module, documentID string, do func(*room) (T, error)) (value T, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callPatience)
+	defer cancel()
 	answers := make(chan answerOf[T], 1)
-	if err := m.ask(documentID, func(r *room) {
+	if err := m.ask(ctx, documentID, func(r *room) {
 		v, err := do(r)
 		answers <- answerOf[T]{v, err}
 	}); err != nil {
@@ -75,6 +81,7 @@ func (r *room) exists() error {
 // call is an HTTP call that changes a document. It is a writer.
 type call struct {
 	user    string
+	at      []change.Hash // the heads that it wants the document to have; nil: any
 	peer    *docsync.Peer // nil: it adds nothing
 	answers chan answerOf[[]change.Hash]
 }
@@ -105,8 +112,18 @@ const (
 // change adds changes to a document, in a user's name, and returns its heads
 // once they are committed.
 func (m *Module) change(ctx context.Context, documentID, user string, to addTo, chunks [][]byte) (heads []change.Hash, err error) {
-	c := &call{user: user, answers: make(chan answerOf[[]change.Hash], 1)}
-	if err := m.ask(documentID, func(r *room) { r.takeCall(c, to, chunks) }); err != nil {
+	return m.changeAt(ctx, documentID, user, to, nil, chunks)
+}
+
+// errMoved says that a document has other heads than a call wants.
+var errMoved = mux.NewError(mux.Conflict, "the document has changed")
+
+// changeAt is change for a document with these heads alone; nil stands for any.
+func (m *Module) changeAt(ctx context.Context, documentID, user string, to addTo, at []change.Hash, chunks [][]byte) (heads []change.Hash, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callPatience)
+	defer cancel()
+	c := &call{user: user, at: at, answers: make(chan answerOf[[]change.Hash], 1)}
+	if err := m.ask(ctx, documentID, func(r *room) { r.takeCall(c, to, chunks) }); err != nil {
 		return nil, err
 	}
 	select {
@@ -126,6 +143,9 @@ func (r *room) takeCall(c *call, to addTo, chunks [][]byte) {
 		return
 	case to == existing && !isThere:
 		c.answer(nil, errNotFound)
+		return
+	case c.at != nil && (len(r.doc.Staged()) > 0 || !slices.Equal(c.at, r.doc.Heads())):
+		c.answer(nil, errMoved)
 		return
 	case to != absent || !isThere:
 		c.peer = docsync.NewAuthor(c)

@@ -176,7 +176,7 @@ func (m *Module) createCall(ctx context.Context, in *createDocument) (*createdDo
 	now := time.Now()
 	chunk := change.AppendEmpty(nil, randomBytes(16), now.Unix())
 	if content := in.Body.Content; content != nil {
-		made, err := m.contents().Create(ctx, id, content, materialize.Commit{Actor: randomBytes(16), Time: now})
+		made, err := m.contents().Create(ctx, changing(id), content, materialize.Commit{Actor: randomBytes(16), Time: now})
 		if err != nil {
 			return nil, problem(err)
 		}
@@ -272,8 +272,8 @@ func (m *Module) patchCall(ctx context.Context, in *patchDocument) (*changedDocu
 	if in.Heads == "" {
 		v = now
 	}
-	chunk, err := m.contents().Patch(ctx, id, slices.Concat(v.chunks...), kind, in.RawBody, commit(in.Message))
-	return m.add(ctx, id, now, chunk, err)
+	chunk, err := m.contents().Patch(ctx, changing(id), slices.Concat(v.chunks...), kind, in.RawBody, commit(in.Message))
+	return m.add(ctx, id, now, in.IfMatch != "" && strings.TrimSpace(in.IfMatch) != "*", chunk, err)
 }
 
 func commit(message string) materialize.Commit {
@@ -290,11 +290,20 @@ func (m *Module) lookNow(ctx context.Context, p *DocumentPath, ifMatch string) (
 	return v, err
 }
 
-// add adds a change that was made for a call, nil if nothing changes.
-func (m *Module) add(ctx context.Context, id string, now view, chunk []byte, err error) (*changedDocument, error) {
+// changing is what failures count for that what a caller sends may be to blame
+// for: not for the document, which others want to read.
+func changing(id string) string { return "changes of " + id }
+
+// add adds a change that was made for a call, nil if nothing changes; only to the
+// document as it was then, if that is asked for.
+func (m *Module) add(ctx context.Context, id string, now view, only bool, chunk []byte, err error) (*changedDocument, error) {
 	heads := now.heads
 	if err == nil && chunk != nil {
-		heads, err = m.change(ctx, id, api.CallerOf(ctx).UserID(), existing, [][]byte{chunk})
+		var at []change.Hash
+		if only {
+			at = now.heads
+		}
+		heads, err = m.changeAt(ctx, id, api.CallerOf(ctx).UserID(), existing, at, [][]byte{chunk})
 	}
 	if err != nil {
 		return nil, problem(err)
@@ -314,7 +323,7 @@ func (m *Module) restoreCall(ctx context.Context, in *restoreDocument) (*changed
 		return nil, problem(err)
 	}
 	chunk, err := m.contents().Restore(ctx, id, slices.Concat(now.chunks...), slices.Concat(old.chunks...), commit("restored"))
-	return m.add(ctx, id, now, chunk, err)
+	return m.add(ctx, id, now, false, chunk, err)
 }
 
 func (m *Module) importCall(ctx context.Context, in *importDocument) (*changedDocument, error) {
@@ -360,6 +369,8 @@ func problem(err error) error {
 		return nil
 	case errors.Is(err, errGone):
 		return huma.NewError(http.StatusGone, errGone.Message)
+	case errors.Is(err, errMoved):
+		return huma.Error412PreconditionFailed(errMoved.Message)
 	case errors.As(err, &patch):
 		status := http.StatusUnprocessableEntity
 		if patch.Conflict {

@@ -86,7 +86,7 @@ func (r *room) chore(do func() (then func(), err error)) {
 			return // it can be done the next time
 		}
 		then, err := do()
-		r.mail.put(asked{func(r *room) {
+		r.mail.put(asked{nil, func(r *room) {
 			if r.gone {
 				return
 			}
@@ -121,6 +121,13 @@ func (r *room) seal() {
 			at, ok := before[h]
 			return at, ok
 		})
+		if err == nil {
+			hashes := make(map[int]change.Hash, len(before))
+			for h, at := range before {
+				hashes[at] = h
+			}
+			err = p.readable(func(at int) change.Hash { return hashes[at] })
+		}
 		if err == nil {
 			err = store.seal(ctx, id, p)
 		}
@@ -168,6 +175,9 @@ func (r *room) joinPacks() {
 		p := sealedRun{first: packs[0].first, last: last, changes: len(entries)}
 		p.data, err = pack.Append(nil, entries, 0, func(change.Hash) (int, bool) { return 0, false })
 		if err == nil {
+			err = p.readable(nil)
+		}
+		if err == nil {
 			err = store.replacePacks(ctx, id, len(packs), p)
 		}
 		if err != nil {
@@ -179,6 +189,15 @@ func (r *room) joinPacks() {
 			k.sealed(p)
 		}, nil
 	})
+}
+
+// readable reads a pack that is to take the place of what it was made of.
+func (p *sealedRun) readable(hashAt func(int) change.Hash) error {
+	_, hashes, err := pack.Run(p.data, p.position, hashAt)
+	if err == nil && len(hashes) != p.changes {
+		err = fmt.Errorf("%w: the pack has %d changes, not %d", errLogDamaged, len(hashes), p.changes)
+	}
+	return err
 }
 
 // unpack returns the changes of a pack, which begins no later than where the

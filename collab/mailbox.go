@@ -1,6 +1,7 @@
 package collab
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -36,11 +37,14 @@ type (
 		reply   *mux.Reply
 		changes [][]byte
 	}
-	closed    struct{ reply *mux.Reply } // collab:leave_document
-	moved     struct{}                   // cursors have
-	asked     struct{ do func(*room) }   // something for the room's goroutine
-	drained   struct{ m *member }        // a busy socket is free again
-	regranted struct{ s *mux.Session }   // has a new token
+	closed struct{ reply *mux.Reply } // collab:leave_document
+	moved  struct{}                   // cursors have
+	asked  struct {                   // something for the room's goroutine
+		ctx context.Context // of who waits for it; nil: nobody does
+		do  func(*room)
+	}
+	drained   struct{ m *member }      // a busy socket is free again
+	regranted struct{ s *mux.Session } // has a new token
 	leaving   struct{ s *mux.Session }
 	stopping  struct{}
 )
@@ -131,8 +135,8 @@ func (b *mailbox) freed() {
 	}
 }
 
-// forgetLeft drops the events of sessions that have left since, while nobody
-// takes any.
+// forgetLeft drops the events of sessions that have left since, and of calls that
+// wait no longer, while nobody takes any.
 func (b *mailbox) forgetLeft() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -141,6 +145,9 @@ func (b *mailbox) forgetLeft() {
 	for _, e := range b.events {
 		if _, is := e.(moved); is {
 			hasMoved = true
+			continue
+		}
+		if a, is := e.(asked); is && a.ctx != nil && a.ctx.Err() != nil {
 			continue
 		}
 		gone, leaves := e.(leaving)

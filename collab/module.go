@@ -150,14 +150,15 @@ func (m *Module) room(documentID string) *room {
 	return r
 }
 
-// ask has something done in a document's room.
-func (m *Module) ask(documentID string, do func(*room)) error {
+// ask has something done in a document's room, unless ctx is done before the room
+// is ready.
+func (m *Module) ask(ctx context.Context, documentID string, do func(*room)) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closing {
 		return mux.NewError(mux.Unavailable, "the server is going away")
 	}
-	m.room(documentID).mail.put(asked{do})
+	m.room(documentID).mail.put(asked{ctx, do})
 	return nil
 }
 

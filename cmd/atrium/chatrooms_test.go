@@ -145,15 +145,15 @@ func TestLargeChat(t *testing.T) {
 		s.post("/api/v1/rooms/a/messages", map[string]any{"content": strings.Repeat("x", 16<<10)}).expect(t, 201)
 	}
 	alice := dial(t, s, "alice", rooms("*", "read"))
-	if got := alice.enters("a"); len(got["messages"].([]any)) != 16 {
+	if got := alice.enters("a"); len(got["messages"].([]any)) != 8 {
 		t.Errorf("joining got %d messages", len(got["messages"].([]any)))
 	}
 	got := alice.acks(chatMsg("join", "a", msg{"since": 50}))
-	if list := got["messages"].([]any); len(list) != 16 || got["truncated"] != true || line(list[15].(map[string]any))[:4] != "100 " {
+	if list := got["messages"].([]any); len(list) != 8 || got["truncated"] != true || line(list[7].(map[string]any))[:4] != "100 " {
 		t.Errorf("since 50 got %d messages, truncated %v", len(list), got["truncated"])
 	}
 	got = alice.acks(chatMsg("history", "a", msg{"after": 10}))
-	if list := got["messages"].([]any); len(list) != 16 || got["more"] != true || line(list[0].(map[string]any))[:3] != "11 " {
+	if list := got["messages"].([]any); len(list) != 8 || got["more"] != true || line(list[0].(map[string]any))[:3] != "11 " {
 		t.Errorf("after 10 got %d messages, more %v", len(list), got["more"])
 	}
 }

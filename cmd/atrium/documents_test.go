@@ -2,9 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"atrium/collab/change"
@@ -333,5 +336,49 @@ func TestBadDocumentCalls(t *testing.T) {
 	}
 	if got, want := s.content(doc), parsed(`{"a":{"b":[1]},"s":"text"}`); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestCallsAtOnce: of two patches of one state, by If-Match, one is made; and what
+// is sent twice at once under one Idempotency-Key is done once.
+func TestCallsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, withAPIKey)
+	doc := s.create(map[string]any{"text": "hello"})
+	path := documentsPath + "/" + doc
+	first := s.read(path).header.Get("ETag")
+	atOnce := func(call func(i int) answered) (statuses []int) {
+		answers := make([]answered, 2)
+		var wg sync.WaitGroup
+		for i := range answers {
+			wg.Go(func() { answers[i] = call(i) })
+		}
+		wg.Wait()
+		for _, a := range answers {
+			statuses = append(statuses, a.status)
+		}
+		slices.Sort(statuses)
+		return statuses
+	}
+	for round := range 5 {
+		tag := s.read(path).header.Get("ETag")
+		got := atOnce(func(i int) answered {
+			return s.patch(doc, "merge-patch", fmt.Sprintf(`{"text":"by %d in %d"}`, i, round), "If-Match", tag)
+		})
+		if !slices.Equal(got, []int{200, 412}) {
+			t.Errorf("two patches of one state got %v", got)
+		}
+		got = atOnce(func(int) answered {
+			return s.call(request{
+				method: "POST", path: path + "/restore", credential: apiKey, body: map[string]any{"heads": []string{strings.Trim(first, `"`)}},
+				header: http.Header{"Idempotency-Key": {fmt.Sprint(round)}},
+			})
+		})
+		if got[0] != 200 || got[1] != 200 && got[1] != 409 {
+			t.Errorf("two restores got %v", got)
+		}
+		if text := s.content(doc).(map[string]any)["text"]; text != "hello" {
+			t.Errorf("restored is %q", text)
+		}
 	}
 }

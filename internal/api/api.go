@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -39,6 +40,8 @@ type API struct {
 	http  *http.ServeMux
 	root  huma.API
 	calls *huma.Group // all those under /api/v1
+
+	running sync.Map // names of claims whose calls by Do are under way
 }
 
 // New returns an API without any calls but its own description.
@@ -81,11 +84,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Add("Vary", "Origin")
 		if a.opts.AllowsOrigin != nil && a.opts.AllowsOrigin(r) {
 			h.Set("Access-Control-Allow-Origin", origin)
-			h.Set("Access-Control-Expose-Headers", "Retry-After")
+			h.Set("Access-Control-Expose-Headers", "ETag, Retry-After")
 		}
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 			h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
-			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key")
+			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match")
 			h.Set("Access-Control-Max-Age", "600")
 			w.WriteHeader(http.StatusNoContent)
 			return
@@ -154,6 +157,11 @@ func Do[I, O any](a *API, op huma.Operation, access Access, handle func(ctx cont
 		}
 		var stored []byte
 		if claim != nil {
+			name := claim.caller + "\x00" + claim.route + "\x00" + claim.key
+			if _, running := a.running.LoadOrStore(name, nil); running {
+				return nil, a.problem(errRunning)
+			}
+			defer a.running.Delete(name)
 			err = a.opts.DB.Write(ctx, func(tx *db.Tx) (err error) {
 				stored, err = claim.look(tx)
 				return err

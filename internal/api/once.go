@@ -69,6 +69,8 @@ func (c *claim) look(tx *db.Tx) (answer []byte, err error) {
 	return answer, nil
 }
 
+var errRunning = mux.NewError(mux.Conflict, "a call with this Idempotency-Key is under way")
+
 // store keeps the answer. It fails if another call with the same key is being
 // answered at this moment.
 func (c *claim) store(tx *db.Tx, out any) error {
@@ -82,7 +84,7 @@ func (c *claim) store(tx *db.Tx, out any) error {
 	n, err := tx.Exec(`INSERT INTO idempotency_keys (caller, route, key, request, answer, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (caller, route, key) DO NOTHING`, c.caller, c.route, c.key, c.request, answer, db.Micros(time.Now()))
 	if err == nil && n == 0 {
-		return mux.NewError(mux.Conflict, "a call with this Idempotency-Key is under way")
+		return errRunning
 	}
 	return err
 }
