@@ -49,6 +49,7 @@ stress: tools bin/atrium-race
 	go test -race -timeout 60m ./cmd/atrium -kill-rounds $(or $(ROUNDS),50)
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),50) npx vitest run interop/kill.test.ts
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),200) npx vitest run interop/rounds.test.ts
+	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),200) npx vitest run interop/patches.test.ts
 	go test ./cmd/atrium -run StalledReaders -v -stall 45s -stall-changes 10000
 
 # FUZZ says how long each target runs: a number of inputs with an x, or a time.
@@ -69,6 +70,7 @@ bench: build
 	bin/atrium bench docs
 	bin/atrium bench docs --observers 500 --rate 5 --beside '$(JS_SERVER)'
 	bin/atrium bench docs --observers 100 --preload 20000 --rate 1 --duration 5s --beside '$(JS_SERVER)'
+	$(if $(TRACE),bin/atrium bench docs --trace $(abspath $(TRACE)) --preload 259770 --observers 100 --rate 1 --duration 3s --no-floor --v2)
 	bin/atrium bench cursors
 	bin/atrium bench chat
 	bin/atrium bench push
