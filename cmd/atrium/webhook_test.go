@@ -279,6 +279,7 @@ func TestWebhooksReceiverAway(t *testing.T) {
 	s.awaitMetric(webhooksMetric("delivered"), 2) // the answers are there, too
 	r.down()
 	edited := head(t, s.patch(doc, "merge-patch", `{"a":1}`).expect(t, 200))
+	s.awaitMetric(webhooksMetric("retried"), 1) // from now on nothing joins it
 	s.delete(brief)
 	s.awaitMetric(webhooksMetric("retried"), 3)
 	if _, ok := s.log.wait(0, "webhooks cannot be delivered"); !ok {
