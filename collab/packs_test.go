@@ -15,6 +15,7 @@ import (
 	"atrium/collab/docsync"
 	"atrium/collab/pack"
 	"atrium/internal/db"
+	"atrium/internal/scratch"
 )
 
 // chain are changes of one actor, each on the one before, as entries of a log.
@@ -83,11 +84,14 @@ func packOf(t *testing.T, log []pack.Entry, first, last int) sealedRun {
 	return sealedRun{first: int64(first), last: int64(last), position: first - 1, changes: last - first + 1, data: data}
 }
 
-// sealed is a store with a document whose log is sealed up to each of those
-// versions.
-func sealed(t *testing.T, log []pack.Entry, upTo ...int) store {
+// sealed makes a store one with a document alone whose log is sealed up to each of
+// those versions.
+func sealed(t *testing.T, d *db.DB, log []pack.Entry, upTo ...int) store {
 	t.Helper()
-	s := openStore(t)
+	s := store{db: d}
+	for _, table := range []string{"documents", "document_changes", "document_packs", "document_snapshots"} {
+		s.exec(t, "DELETE FROM "+table)
+	}
 	s.add(t, testDocument, log)
 	first := 1
 	for _, last := range upTo {
@@ -100,43 +104,45 @@ func sealed(t *testing.T, log []pack.Entry, upTo ...int) store {
 }
 
 func TestSealOnlyWhatIsThere(t *testing.T) {
-	log := chain(30)
-	s := sealed(t, log, 10)
-	for _, versions := range [][2]int{{1, 10}, {5, 15}, {25, 31}} {
-		p := packOf(t, log, versions[0], min(versions[1], 30))
-		p.last = int64(versions[1])
-		if err := s.seal(t.Context(), testDocument, p); !errors.Is(err, errSealed) {
-			t.Errorf("versions %v: got %v, want errSealed", versions, err)
+	scratch.EachStore(t, func(t *testing.T, d *db.DB) {
+		log := chain(30)
+		s := sealed(t, d, log, 10)
+		for _, versions := range [][2]int{{1, 10}, {5, 15}, {25, 31}} {
+			p := packOf(t, log, versions[0], min(versions[1], 30))
+			p.last = int64(versions[1])
+			if err := s.seal(t.Context(), testDocument, p); !errors.Is(err, errSealed) {
+				t.Errorf("versions %v: got %v, want errSealed", versions, err)
+			}
 		}
-	}
-	got, err := s.entries(t.Context(), testDocument, 11, 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantEntries(t, "entries", got, log[10:20])
-	if _, err := s.entries(t.Context(), testDocument, 11, 31); !errors.Is(err, errSealed) {
-		t.Errorf("entries past the end: got %v, want errSealed", err)
-	}
-	if _, err := s.entries(t.Context(), testDocument, 1, 20); err == nil {
-		t.Error("entries that are sealed: got no error")
-	}
-	s.wantWhole(t, log)
+		got, err := s.entries(t.Context(), testDocument, 11, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEntries(t, "entries", got, log[10:20])
+		if _, err := s.entries(t.Context(), testDocument, 11, 31); !errors.Is(err, errSealed) {
+			t.Errorf("entries past the end: got %v, want errSealed", err)
+		}
+		if _, err := s.entries(t.Context(), testDocument, 1, 20); err == nil {
+			t.Error("entries that are sealed: got no error")
+		}
+		s.wantWhole(t, log)
 
-	s.exec(t, `UPDATE documents SET deleted_at = 1, changes = 0, bytes = 0`) // as by erase
-	s.exec(t, `DELETE FROM document_changes`)
-	s.exec(t, `DELETE FROM document_packs`)
-	if err := s.seal(t.Context(), testDocument, packOf(t, log, 11, 20)); !errors.Is(err, errSealed) {
-		t.Errorf("a deleted document: got %v, want errSealed", err)
-	}
-	if err := s.replacePacks(t.Context(), testDocument, 1, packOf(t, log, 1, 10)); !errors.Is(err, errSealed) {
-		t.Errorf("packs of a deleted document: got %v, want errSealed", err)
-	}
-	if err := s.saveSnapshot(t.Context(), testDocument, 30, []byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	if tally, faults := s.verify(t); len(faults) > 0 || tally != (Tally{Deleted: 1}) {
-		t.Errorf("after its deletion: %+v, %v", tally, faults)
-	}
+		s.exec(t, `UPDATE documents SET deleted_at = 1, changes = 0, bytes = 0`) // as by erase
+		s.exec(t, `DELETE FROM document_changes`)
+		s.exec(t, `DELETE FROM document_packs`)
+		if err := s.seal(t.Context(), testDocument, packOf(t, log, 11, 20)); !errors.Is(err, errSealed) {
+			t.Errorf("a deleted document: got %v, want errSealed", err)
+		}
+		if err := s.replacePacks(t.Context(), testDocument, 1, packOf(t, log, 1, 10)); !errors.Is(err, errSealed) {
+			t.Errorf("packs of a deleted document: got %v, want errSealed", err)
+		}
+		if err := s.saveSnapshot(t.Context(), testDocument, 30, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if tally, faults := s.verify(t); len(faults) > 0 || tally != (Tally{Deleted: 1}) {
+			t.Errorf("after its deletion: %+v, %v", tally, faults)
+		}
+	})
 }
 
 // wantWhole checks that the log is there, and in order, and has no fault.
@@ -164,92 +170,98 @@ func (s store) verify(t *testing.T) (tally Tally, faults []Fault) {
 }
 
 func TestReplacePacks(t *testing.T) {
-	log := chain(60)
-	s := sealed(t, log, 10, 11, 35, 50)
-	if err := s.replacePacks(t.Context(), testDocument, 4, packOf(t, log, 1, 35)); !errors.Is(err, errSealed) {
-		t.Errorf("three packs for four: got %v, want errSealed", err)
-	}
-	s.wantWhole(t, log)
-	if _, err := s.packs(t.Context(), testDocument, 40); !errors.Is(err, errSealed) {
-		t.Errorf("packs up to the middle of one: got %v, want errSealed", err)
-	}
-	packs, err := s.packs(t.Context(), testDocument, 35)
-	if err != nil || len(packs) != 3 {
-		t.Fatalf("got %d packs, error %v", len(packs), err)
-	}
-	entries, err := unpackAll(packs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantEntries(t, "unpacked", entries, log[:35])
-	if err := s.replacePacks(t.Context(), testDocument, 3, packOf(t, log, 1, 35)); err != nil {
-		t.Fatal(err)
-	}
-	s.wantWhole(t, log)
-	s.exec(t, `UPDATE document_packs SET first_position = 34 WHERE first_version = 36`)
-	if _, err := s.packs(t.Context(), testDocument, 50); !errors.Is(err, errLogDamaged) {
-		t.Errorf("packs that overlap: got %v, want errLogDamaged", err)
-	}
+	scratch.EachStore(t, func(t *testing.T, d *db.DB) {
+		log := chain(60)
+		s := sealed(t, d, log, 10, 11, 35, 50)
+		if err := s.replacePacks(t.Context(), testDocument, 4, packOf(t, log, 1, 35)); !errors.Is(err, errSealed) {
+			t.Errorf("three packs for four: got %v, want errSealed", err)
+		}
+		s.wantWhole(t, log)
+		if _, err := s.packs(t.Context(), testDocument, 40); !errors.Is(err, errSealed) {
+			t.Errorf("packs up to the middle of one: got %v, want errSealed", err)
+		}
+		packs, err := s.packs(t.Context(), testDocument, 35)
+		if err != nil || len(packs) != 3 {
+			t.Fatalf("got %d packs, error %v", len(packs), err)
+		}
+		entries, err := unpackAll(packs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEntries(t, "unpacked", entries, log[:35])
+		if err := s.replacePacks(t.Context(), testDocument, 3, packOf(t, log, 1, 35)); err != nil {
+			t.Fatal(err)
+		}
+		s.wantWhole(t, log)
+		s.exec(t, `UPDATE document_packs SET first_position = 34 WHERE first_version = 36`)
+		if _, err := s.packs(t.Context(), testDocument, 50); !errors.Is(err, errLogDamaged) {
+			t.Errorf("packs that overlap: got %v, want errLogDamaged", err)
+		}
+	})
 }
 
 // TestHistoryPages: wherever a page begins and ends, in packs, rows or both.
 func TestHistoryPages(t *testing.T) {
-	log := chain(40)
-	for _, upTo := range [][]int{nil, {40}, {7, 20, 33}} {
-		s := sealed(t, log, upTo...)
-		for range 300 {
-			before, limit := rand.IntN(45), 1+rand.IntN(45)
-			end := len(log)
-			if before > 0 {
-				end = min(end, before)
+	scratch.EachStore(t, func(t *testing.T, d *db.DB) {
+		log := chain(40)
+		for _, upTo := range [][]int{nil, {40}, {7, 20, 33}} {
+			s := sealed(t, d, log, upTo...)
+			for range 300 {
+				before, limit := rand.IntN(45), 1+rand.IntN(45)
+				end := len(log)
+				if before > 0 {
+					end = min(end, before)
+				}
+				from := max(0, end-limit)
+				got, first, err := s.history(t.Context(), testDocument, before, limit)
+				if err != nil || first != from {
+					t.Fatalf("sealed up to %v: %d before %d begin at %d, error %v", upTo, limit, before, first, err)
+				}
+				wantEntries(t, fmt.Sprintf("sealed up to %v: %d before %d", upTo, limit, before), got, log[from:end])
 			}
-			from := max(0, end-limit)
-			got, first, err := s.history(t.Context(), testDocument, before, limit)
-			if err != nil || first != from {
-				t.Fatalf("sealed up to %v: %d before %d begin at %d, error %v", upTo, limit, before, first, err)
-			}
-			wantEntries(t, fmt.Sprintf("sealed up to %v: %d before %d", upTo, limit, before), got, log[from:end])
 		}
-	}
+	})
 }
 
 // TestUnpackWithAPart: who knows a part of a log can take in packs that were made
 // since, and that begin before or behind what is known.
 func TestUnpackWithAPart(t *testing.T) {
-	log := chain(60)
-	chunks := chunksOf(log)
-	for _, upTo := range [][]int{{50}, {10, 50}, {10, 20, 50}, {30, 31, 32}} {
-		s := sealed(t, log, upTo...)
-		for known := range 50 {
-			var doc docsync.Document
-			if _, err := doc.Extend(slices.Concat(chunks[:known]...)); err != nil {
-				t.Fatal(err)
-			}
-			r := &room{doc: doc, version: int64(known), frames: newFrames()}
-			tail, err := s.load(t.Context(), testDocument, r.version)
-			if err == nil {
-				err = r.add(tail)
-			}
-			if err != nil {
-				t.Fatalf("with %d, sealed up to %v: %v", known, upTo, err)
-			}
-			if got := r.doc.Chunks(0, r.doc.Len()); !slices.EqualFunc(got, chunks, bytes.Equal) || r.version != 60 {
-				t.Fatalf("with %d, sealed up to %v: %d changes, version %d", known, upTo, len(got), r.version)
-			}
-			if last := upTo[len(upTo)-1]; known < last && (r.keeping.version != int64(last) || r.keeping.changes != last) {
-				t.Errorf("with %d, sealed up to %v: it takes %d versions with %d changes for sealed", known, upTo, r.keeping.version, r.keeping.changes)
+	scratch.EachStore(t, func(t *testing.T, d *db.DB) {
+		log := chain(60)
+		chunks := chunksOf(log)
+		for _, upTo := range [][]int{{50}, {10, 50}, {10, 20, 50}, {30, 31, 32}} {
+			s := sealed(t, d, log, upTo...)
+			for known := range 50 {
+				var doc docsync.Document
+				if _, err := doc.Extend(slices.Concat(chunks[:known]...)); err != nil {
+					t.Fatal(err)
+				}
+				r := &room{doc: doc, version: int64(known), frames: newFrames()}
+				tail, err := s.load(t.Context(), testDocument, r.version)
+				if err == nil {
+					err = r.add(tail)
+				}
+				if err != nil {
+					t.Fatalf("with %d, sealed up to %v: %v", known, upTo, err)
+				}
+				if got := r.doc.Chunks(0, r.doc.Len()); !slices.EqualFunc(got, chunks, bytes.Equal) || r.version != 60 {
+					t.Fatalf("with %d, sealed up to %v: %d changes, version %d", known, upTo, len(got), r.version)
+				}
+				if last := upTo[len(upTo)-1]; known < last && (r.keeping.version != int64(last) || r.keeping.changes != last) {
+					t.Errorf("with %d, sealed up to %v: it takes %d versions with %d changes for sealed", known, upTo, r.keeping.version, r.keeping.changes)
+				}
 			}
 		}
-	}
-	var doc docsync.Document
-	if _, err := unpack(&doc, packOf(t, log, 11, 20)); !errors.Is(err, errLogDamaged) {
-		t.Errorf("a pack of what comes later: got %v, want errLogDamaged", err)
-	}
-	p := packOf(t, log, 1, 20)
-	p.changes--
-	if _, err := unpack(&doc, p); !errors.Is(err, errLogDamaged) {
-		t.Errorf("a pack with more than its row says: got %v, want errLogDamaged", err)
-	}
+		var doc docsync.Document
+		if _, err := unpack(&doc, packOf(t, log, 11, 20)); !errors.Is(err, errLogDamaged) {
+			t.Errorf("a pack of what comes later: got %v, want errLogDamaged", err)
+		}
+		p := packOf(t, log, 1, 20)
+		p.changes--
+		if _, err := unpack(&doc, p); !errors.Is(err, errLogDamaged) {
+			t.Errorf("a pack with more than its row says: got %v, want errLogDamaged", err)
+		}
+	})
 }
 
 // TestDamagedPack: a document that cannot be read is not there and not empty, and
@@ -297,8 +309,9 @@ func TestDamagedPack(t *testing.T) {
 
 // TestVerifyFinds what is wrong, and in one line where the rest follows from it.
 func TestVerifyFinds(t *testing.T) {
+	d := scratch.Open(t, db.Options{Dir: t.TempDir()}) // the damage is done in its dialect
 	log := chain(40)
-	whole := sealed(t, log, 10, 20)
+	whole := sealed(t, d, log, 10, 20)
 	tally, faults := whole.verify(t)
 	if want := (Tally{Documents: 1, Changes: 40, Bytes: len(slices.Concat(chunksOf(log)...)), Packs: 2}); tally != want || len(faults) > 0 {
 		t.Errorf("got %+v and %v, want %+v", tally, faults, want)
@@ -344,7 +357,7 @@ func TestVerifyFinds(t *testing.T) {
 		{"a deleted one", one(`UPDATE documents SET deleted_at = 1, changes = 0, bytes = 0`), []string{"is deleted, and its changes are there", "is said to have 0"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := sealed(t, log, 10, 20)
+			s := sealed(t, d, log, 10, 20)
 			test.damage(t, s)
 			_, faults := s.verify(t)
 			ok := len(faults) == len(test.finds)

@@ -7,17 +7,8 @@ import (
 	"time"
 
 	"atrium/internal/db"
+	"atrium/internal/scratch"
 )
-
-func openStore(t *testing.T) store {
-	t.Helper()
-	d, err := db.Open(t.Context(), db.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
-	return store{db: d}
-}
 
 func (s store) mustAppend(t *testing.T, id string, known int64, entries ...entry) int64 {
 	t.Helper()
@@ -50,56 +41,62 @@ func byteSlices(s []string) (b [][]byte) {
 }
 
 func TestLogOfADocument(t *testing.T) {
-	s := openStore(t)
-	s.wantLog(t, "doc", 0)
-	if v := s.mustAppend(t, "doc", 0, entry{[]byte("a"), "alice"}, entry{[]byte("b"), "bob"}); v != 2 {
-		t.Errorf("version is %d, want 2", v)
-	}
-	s.mustAppend(t, "other", 0, entry{[]byte("x"), "alice"})
-	s.mustAppend(t, "doc", 2, entry{[]byte("c"), "alice"})
-	s.wantLog(t, "doc", 0, "a", "b", "c")
-	s.wantLog(t, "doc", 2, "c")
-	s.wantLog(t, "other", 0, "x")
+	scratch.EachStore(t, func(t *testing.T, d *db.DB) {
+		s := (store{db: d})
+		s.wantLog(t, "doc", 0)
+		if v := s.mustAppend(t, "doc", 0, entry{[]byte("a"), "alice"}, entry{[]byte("b"), "bob"}); v != 2 {
+			t.Errorf("version is %d, want 2", v)
+		}
+		s.mustAppend(t, "other", 0, entry{[]byte("x"), "alice"})
+		s.mustAppend(t, "doc", 2, entry{[]byte("c"), "alice"})
+		s.wantLog(t, "doc", 0, "a", "b", "c")
+		s.wantLog(t, "doc", 2, "c")
+		s.wantLog(t, "other", 0, "x")
+	})
 }
 
 func TestAppendBehindSomebodyElse(t *testing.T) {
-	s := openStore(t)
-	s.mustAppend(t, "doc", 0, entry{[]byte("a"), "alice"})
-	s.mustAppend(t, "doc", 1, entry{[]byte("b"), "bob"}, entry{[]byte("c"), "bob"})
-	version, behind, err := s.append(t.Context(), "doc", 1, []entry{{[]byte("mine"), "alice"}}, state{}, time.Unix(2, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if version != 3 || string(bytes.Join(behind.runs, []byte("|"))) != "b|c" {
-		t.Errorf("got version %d and %q, want 3 and b|c", version, behind.runs)
-	}
-	s.wantLog(t, "doc", 0, "a", "b", "c")
-	s.mustAppend(t, "doc", 3, entry{[]byte("mine"), "alice"})
-	s.wantLog(t, "doc", 0, "a", "b", "c", "mine")
+	scratch.EachStore(t, func(t *testing.T, d *db.DB) {
+		s := (store{db: d})
+		s.mustAppend(t, "doc", 0, entry{[]byte("a"), "alice"})
+		s.mustAppend(t, "doc", 1, entry{[]byte("b"), "bob"}, entry{[]byte("c"), "bob"})
+		version, behind, err := s.append(t.Context(), "doc", 1, []entry{{[]byte("mine"), "alice"}}, state{}, time.Unix(2, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if version != 3 || string(bytes.Join(behind.runs, []byte("|"))) != "b|c" {
+			t.Errorf("got version %d and %q, want 3 and b|c", version, behind.runs)
+		}
+		s.wantLog(t, "doc", 0, "a", "b", "c")
+		s.mustAppend(t, "doc", 3, entry{[]byte("mine"), "alice"})
+		s.wantLog(t, "doc", 0, "a", "b", "c", "mine")
+	})
 }
 
 // A log that does not hold what its document says must not pass for a shorter one.
 func TestLogWithAHole(t *testing.T) {
-	s := openStore(t)
-	s.mustAppend(t, "doc", 0, entry{[]byte("a"), "alice"}, entry{[]byte("b"), "alice"}, entry{[]byte("c"), "alice"})
-	cut := func(version int) {
-		err := s.db.Write(t.Context(), func(tx *db.Tx) error {
-			_, err := tx.Exec(`DELETE FROM document_changes WHERE document_id = 'doc' AND version = $1`, version)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
+	scratch.EachStore(t, func(t *testing.T, d *db.DB) {
+		s := (store{db: d})
+		s.mustAppend(t, "doc", 0, entry{[]byte("a"), "alice"}, entry{[]byte("b"), "alice"}, entry{[]byte("c"), "alice"})
+		cut := func(version int) {
+			err := s.db.Write(t.Context(), func(tx *db.Tx) error {
+				_, err := tx.Exec(`DELETE FROM document_changes WHERE document_id = 'doc' AND version = $1`, version)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	for _, version := range []int{3, 2} {
-		cut(version)
-		if got, err := s.load(t.Context(), "doc", 0); !errors.Is(err, errLogDamaged) {
-			t.Errorf("without version %d: got %q, error %v, want errLogDamaged", version, got.runs, err)
+		for _, version := range []int{3, 2} {
+			cut(version)
+			if got, err := s.load(t.Context(), "doc", 0); !errors.Is(err, errLogDamaged) {
+				t.Errorf("without version %d: got %q, error %v, want errLogDamaged", version, got.runs, err)
+			}
+			if _, _, err := s.append(t.Context(), "doc", 1, []entry{{[]byte("x"), "alice"}}, state{}, time.Unix(1, 0)); err == nil {
+				t.Errorf("append without version %d: got no error", version)
+			}
 		}
-		if _, _, err := s.append(t.Context(), "doc", 1, []entry{{[]byte("x"), "alice"}}, state{}, time.Unix(1, 0)); err == nil {
-			t.Errorf("append without version %d: got no error", version)
-		}
-	}
+	})
 }
 
 func TestValidDocumentID(t *testing.T) {

@@ -11,15 +11,10 @@ import (
 	"atrium/internal/auth"
 	"atrium/internal/db"
 	"atrium/internal/mux"
+	"atrium/internal/scratch"
 )
 
-func open(t *testing.T) *Module {
-	t.Helper()
-	d, err := db.Open(t.Context(), db.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
+func open(d *db.DB) *Module {
 	return New(Options{DB: d, Mux: mux.New(mux.Options{Verify: func(string) (*auth.Identity, error) { return nil, auth.ErrInvalid }})})
 }
 
@@ -66,60 +61,66 @@ func (m *Module) wantBelow(t *testing.T, prefix, want string) {
 }
 
 func TestNewestWins(t *testing.T) {
-	m := open(t)
-	m.mustPut(t, value(t, "a", "1", 10), value(t, "b", "1", 10))
-	m.mustPut(t, value(t, "a", "2", 9), value(t, "b", "2", 11))
-	m.wantBelow(t, "", "a=1@10 b=2@11")
-	m.mustPut(t, value(t, "a", `"equal"`, 10), value(t, "a", `"older"`, 1))
-	m.wantBelow(t, "", `a="equal"@10 b=2@11`)
+	scratch.EachStore(t, func(t *testing.T, d *db.DB) {
+		m := open(d)
+		m.mustPut(t, value(t, "a", "1", 10), value(t, "b", "1", 10))
+		m.mustPut(t, value(t, "a", "2", 9), value(t, "b", "2", 11))
+		m.wantBelow(t, "", "a=1@10 b=2@11")
+		m.mustPut(t, value(t, "a", `"equal"`, 10), value(t, "a", `"older"`, 1))
+		m.wantBelow(t, "", `a="equal"@10 b=2@11`)
+	})
 }
 
 func TestBelow(t *testing.T) {
-	m := open(t)
-	for _, name := range []string{"a", "ab", "a.", "a.b", "a/", "b", "ü", "üb", "\U0010FFFF", "a\U0010FFFFx"} {
-		m.mustPut(t, value(t, name, "0", 1))
-	}
-	for prefix, want := range map[string]string{
-		"a":  "a a. a.b a/ ab a\U0010FFFFx",
-		"a.": "a. a.b",
-		"ü":  "ü üb",
-		"c":  "",
-		"ab": "ab",
-	} {
-		if want != "" {
-			want = strings.ReplaceAll(want, " ", "=0@1 ") + "=0@1"
+	scratch.EachStore(t, func(t *testing.T, d *db.DB) {
+		m := open(d)
+		for _, name := range []string{"a", "ab", "a.", "a.b", "a/", "b", "ü", "üb", "\U0010FFFF", "a\U0010FFFFx"} {
+			m.mustPut(t, value(t, name, "0", 1))
 		}
-		m.wantBelow(t, prefix, want)
-	}
+		for prefix, want := range map[string]string{
+			"a":  "a a. a.b a/ ab a\U0010FFFFx",
+			"a.": "a. a.b",
+			"ü":  "ü üb",
+			"c":  "",
+			"ab": "ab",
+		} {
+			if want != "" {
+				want = strings.ReplaceAll(want, " ", "=0@1 ") + "=0@1"
+			}
+			m.wantBelow(t, prefix, want)
+		}
+	})
 }
 
 // TestRolledBack: what is rolled back is not told.
 func TestRolledBack(t *testing.T) {
-	m := open(t)
-	failure := errors.New("no")
-	kept := m.mustPut(t, value(t, "a", `"kept"`, 1))
-	err := m.opts.DB.Write(t.Context(), func(tx *db.Tx) error {
-		if _, err := m.Put(tx, []Value{value(t, "a", `"lost"`, 2)}); err != nil {
-			return err
+	scratch.EachStore(t, func(t *testing.T, d *db.DB) {
+		m := open(d)
+		failure := errors.New("no")
+		kept := m.mustPut(t, value(t, "a", `"kept"`, 1))
+		err := m.opts.DB.Write(t.Context(), func(tx *db.Tx) error {
+			if _, err := m.Put(tx, []Value{value(t, "a", `"lost"`, 2)}); err != nil {
+				return err
+			}
+			return failure
+		})
+		if !errors.Is(err, failure) {
+			t.Fatal(err)
 		}
-		return failure
+		m.wantBelow(t, "", `a="kept"@1`)
+		if n := m.lines.Waiting(); n != 2 {
+			t.Fatalf("%d wait", n)
+		}
+		kept()
+		last := m.mustPut(t, value(t, "a", `"last"`, 3))
+		if n := m.lines.Waiting(); n != 1 {
+			t.Errorf("%d wait, want the last alone", n)
+		}
+		last()
+		if n := m.lines.Waiting(); n != 0 {
+			t.Errorf("%d wait after delivery", n)
+		}
 	})
-	if !errors.Is(err, failure) {
-		t.Fatal(err)
-	}
-	m.wantBelow(t, "", `a="kept"@1`)
-	if n := m.lines.Waiting(); n != 2 {
-		t.Fatalf("%d wait", n)
-	}
-	kept()
-	last := m.mustPut(t, value(t, "a", `"last"`, 3))
-	if n := m.lines.Waiting(); n != 1 {
-		t.Errorf("%d wait, want the last alone", n)
-	}
-	last()
-	if n := m.lines.Waiting(); n != 0 {
-		t.Errorf("%d wait after delivery", n)
-	}
 }
 
 func TestSubscriptions(t *testing.T) {

@@ -9,3 +9,9 @@ import "embed"
 //
 //go:embed sqlite/*.sql
 var SQLite embed.FS
+
+// Postgres holds postgres/*.sql: the same tables under the same numbers. Names
+// are compared by their bytes, as SQLite does.
+//
+//go:embed postgres/*.sql
+var Postgres embed.FS

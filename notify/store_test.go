@@ -10,15 +10,10 @@ import (
 	"atrium/internal/auth"
 	"atrium/internal/db"
 	"atrium/internal/mux"
+	"atrium/internal/scratch"
 )
 
-func open(t *testing.T) *Module {
-	t.Helper()
-	d, err := db.Open(t.Context(), db.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
+func open(d *db.DB) *Module {
 	return New(Options{DB: d, Mux: mux.New(mux.Options{Verify: func(string) (*auth.Identity, error) { return nil, auth.ErrInvalid }})})
 }
 
@@ -77,67 +72,71 @@ func (m *Module) mark(t *testing.T, userID string, ids ...string) (at position, 
 }
 
 func TestInbox(t *testing.T) {
-	m := open(t)
-	m.wantInbox(t, "alice", 0)
-	a, _ := m.mustAdd(t, "alice", "a")
-	b, _ := m.mustAdd(t, "alice", "b")
-	m.mustAdd(t, "bob", "x")
-	m.mustAdd(t, "alice", "c")
-	m.wantInbox(t, "alice", 3, "3 c", "2 b", "1 a")
-	m.wantInbox(t, "bob", 1, "1 x")
+	scratch.EachStore(t, func(t *testing.T, d *db.DB) {
+		m := open(d)
+		m.wantInbox(t, "alice", 0)
+		a, _ := m.mustAdd(t, "alice", "a")
+		b, _ := m.mustAdd(t, "alice", "b")
+		m.mustAdd(t, "bob", "x")
+		m.mustAdd(t, "alice", "c")
+		m.wantInbox(t, "alice", 3, "3 c", "2 b", "1 a")
+		m.wantInbox(t, "bob", 1, "1 x")
 
-	tests := []struct {
-		user    string
-		ids     []string
-		err     error
-		changed bool
-		unread  int64
-	}{
-		{"bob", []string{a}, errNoNotification, false, 0},
-		{"carol", []string{a}, errNoNotification, false, 0},
-		{"carol", nil, nil, false, 0},
-		{"alice", []string{b, "no such"}, errNoNotification, false, 0}, // all or none
-		{"alice", []string{b, b}, nil, true, 2},
-		{"alice", []string{b}, nil, false, 2},
-		{"alice", nil, nil, true, 0},
-		{"alice", nil, nil, false, 0},
-	}
-	for _, test := range tests {
-		at, changed, err := m.mark(t, test.user, test.ids...)
-		if !errors.Is(err, test.err) || changed != test.changed || err == nil && at.unread != test.unread {
-			t.Errorf("%s marks %v: got %v %v %v, want %+v", test.user, test.ids, at, changed, err, test)
+		tests := []struct {
+			user    string
+			ids     []string
+			err     error
+			changed bool
+			unread  int64
+		}{
+			{"bob", []string{a}, errNoNotification, false, 0},
+			{"carol", []string{a}, errNoNotification, false, 0},
+			{"carol", nil, nil, false, 0},
+			{"alice", []string{b, "no such"}, errNoNotification, false, 0}, // all or none
+			{"alice", []string{b, b}, nil, true, 2},
+			{"alice", []string{b}, nil, false, 2},
+			{"alice", nil, nil, true, 0},
+			{"alice", nil, nil, false, 0},
 		}
-	}
-	m.mustAdd(t, "alice", "d")
-	m.wantInbox(t, "alice", 1, "4 d", "3 c read", "2 b read", "1 a read")
-	m.wantInbox(t, "bob", 1, "1 x")
+		for _, test := range tests {
+			at, changed, err := m.mark(t, test.user, test.ids...)
+			if !errors.Is(err, test.err) || changed != test.changed || err == nil && at.unread != test.unread {
+				t.Errorf("%s marks %v: got %v %v %v, want %+v", test.user, test.ids, at, changed, err, test)
+			}
+		}
+		m.mustAdd(t, "alice", "d")
+		m.wantInbox(t, "alice", 1, "4 d", "3 c read", "2 b read", "1 a read")
+		m.wantInbox(t, "bob", 1, "1 x")
+	})
 }
 
 // TestRolledBack: what is rolled back leaves no gap, and nothing to deliver.
 func TestRolledBack(t *testing.T) {
-	m := open(t)
-	failure := errors.New("no")
-	for range 3 {
-		err := m.opts.DB.Write(t.Context(), func(tx *db.Tx) error {
-			for range 2 {
-				if _, err := m.Add(tx, Notification{UserID: "alice", Kind: "test", Title: "lost"}); err != nil {
-					return err
+	scratch.EachStore(t, func(t *testing.T, d *db.DB) {
+		m := open(d)
+		failure := errors.New("no")
+		for range 3 {
+			err := m.opts.DB.Write(t.Context(), func(tx *db.Tx) error {
+				for range 2 {
+					if _, err := m.Add(tx, Notification{UserID: "alice", Kind: "test", Title: "lost"}); err != nil {
+						return err
+					}
 				}
+				return failure
+			})
+			if !errors.Is(err, failure) {
+				t.Fatal(err)
 			}
-			return failure
-		})
-		if !errors.Is(err, failure) {
-			t.Fatal(err)
 		}
-	}
-	_, deliver := m.mustAdd(t, "alice", "kept")
-	m.wantInbox(t, "alice", 1, "1 kept")
-	if n := m.lines.Waiting(); n != 1 {
-		t.Errorf("%d wait for delivery, want the last alone", n)
-	}
-	deliver()
-	deliver() // once more is harmless
-	if n := m.lines.Waiting(); n != 0 {
-		t.Errorf("%d wait after delivery", n)
-	}
+		_, deliver := m.mustAdd(t, "alice", "kept")
+		m.wantInbox(t, "alice", 1, "1 kept")
+		if n := m.lines.Waiting(); n != 1 {
+			t.Errorf("%d wait for delivery, want the last alone", n)
+		}
+		deliver()
+		deliver() // once more is harmless
+		if n := m.lines.Waiting(); n != 0 {
+			t.Errorf("%d wait after delivery", n)
+		}
+	})
 }

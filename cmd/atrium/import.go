@@ -22,7 +22,7 @@ func (c *importCommand) Run() (err error) {
 		return err
 	}
 	defer contents.Close()
-	store, err := c.open(ctx)
+	store, err := c.open(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ type serveCommand struct {
 	AllowedOrigins []string `help:"Browsers' origins, exact; default: the same host." env:"ATRIUM_ALLOWED_ORIGINS"`
 	APIKeys        []string `name:"api-keys" help:"Keys for backends, with commas between them." env:"ATRIUM_API_KEYS"`
 	QueryToken     bool     `help:"Accept ?token= on /ws." env:"ATRIUM_QUERY_TOKEN" default:"true" negatable:""`
+	RedisURL       string   `name:"redis-url" help:"redis://…: join the cluster on that Redis." env:"ATRIUM_REDIS_URL"`
 	WebhookURL     string   `name:"webhook-url" help:"Where to tell of documents by HTTP; default: nowhere." env:"ATRIUM_WEBHOOK_URL"`
 	WebhookSecret  string   `name:"webhook-secret" help:"Key of the webhooks' signatures, 16 bytes at least." env:"ATRIUM_WEBHOOK_SECRET"`
 	PprofAddr      string   `help:"Listen address for Go's profiles, loopback only; default: none." env:"ATRIUM_PPROF_ADDR"`
@@ -115,7 +116,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	if err != nil {
 		return nil, err
 	}
-	if s.db, err = db.Open(ctx, db.Options{Dir: c.DataDir, Logger: log}); err != nil {
+	if s.db, err = c.open(ctx, log); err != nil {
 		return nil, err
 	}
 	identity, err := s.db.Identity(ctx)

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -14,11 +16,18 @@ import (
 	"strings"
 
 	"atrium/internal/auth"
+	"atrium/internal/db"
 )
 
 // dataSettings say where everything is kept.
 type dataSettings struct {
-	DataDir string `help:"SQLite file and other local state." env:"ATRIUM_DATA_DIR" default:"./atrium-data" type:"path"`
+	DataDir     string `help:"SQLite file and other local state." env:"ATRIUM_DATA_DIR" default:"./atrium-data" type:"path"`
+	DatabaseURL string `name:"database-url" help:"postgres://…: Postgres instead of SQLite." env:"ATRIUM_DATABASE_URL"`
+}
+
+// open opens the store, which is made if need be.
+func (s *dataSettings) open(ctx context.Context, log *slog.Logger) (*db.DB, error) {
+	return db.Open(ctx, db.Options{Dir: s.DataDir, URL: s.DatabaseURL, Logger: log})
 }
 
 // keySettings say how tokens are signed; serve and token share them.
@@ -104,20 +113,10 @@ func (c *serveCommand) authOptions() (auth.Options, error) {
 	return o, nil
 }
 
-// checkStore finds settings of stores that this atrium does not know.
-func checkStore() error {
-	for _, later := range []string{"ATRIUM_DATABASE_URL", "ATRIUM_REDIS_URL"} {
-		if os.Getenv(later) != "" {
-			return fmt.Errorf("%s is set, but this atrium knows only SQLite and one node: unset it", later)
-		}
-	}
-	return nil
-}
-
 // check finds mistakes that can be named before anything is opened.
 func (c *serveCommand) check() error {
-	if err := checkStore(); err != nil {
-		return err
+	if c.RedisURL != "" && c.DatabaseURL == "" {
+		return errors.New("ATRIUM_REDIS_URL is set without ATRIUM_DATABASE_URL: the nodes of a cluster share a Postgres database, too")
 	}
 	host, _, err := net.SplitHostPort(c.Addr)
 	if err != nil {

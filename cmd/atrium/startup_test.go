@@ -93,8 +93,10 @@ func TestStartUpMistakes(t *testing.T) {
 		{"webhooks by another protocol", with("ATRIUM_WEBHOOK_URL=ftp://app.example.com/hooks", "ATRIUM_WEBHOOK_SECRET="+webhookSecret), []string{"ATRIUM_WEBHOOK_URL", "https"}},
 		{"webhooks to no host", with("ATRIUM_WEBHOOK_URL=https:///hooks", "ATRIUM_WEBHOOK_SECRET="+webhookSecret), []string{"ATRIUM_WEBHOOK_URL", "https"}},
 		{"webhooks to a path", with("ATRIUM_WEBHOOK_URL=/hooks", "ATRIUM_WEBHOOK_SECRET="+webhookSecret), []string{"ATRIUM_WEBHOOK_URL", "https"}},
-		{"Postgres, which this atrium does not know", with("ATRIUM_DATABASE_URL=postgres://localhost/atrium"), []string{"ATRIUM_DATABASE_URL", "unset"}},
-		{"Redis, which this atrium does not know", with("ATRIUM_REDIS_URL=redis://localhost"), []string{"ATRIUM_REDIS_URL", "unset"}},
+		{"another database", with("ATRIUM_DATABASE_URL=mysql://user:password@localhost/atrium"), []string{"ATRIUM_DATABASE_URL", "postgres://"}},
+		{"Postgres that is not there", with("ATRIUM_DATABASE_URL=postgres://user:password@127.0.0.1:1/atrium"), []string{"127.0.0.1", "refused"}},
+		{"Redis alone", with("ATRIUM_REDIS_URL=redis://localhost"), []string{"ATRIUM_REDIS_URL", "ATRIUM_DATABASE_URL"}},
+		{"another bus", with("ATRIUM_DATABASE_URL=postgres://localhost/atrium", "ATRIUM_REDIS_URL=amqp://user:password@localhost"), []string{"ATRIUM_REDIS_URL", "redis://"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 )
 
 // verifyCommand, exportCommand and importCommand work on a store that no server
-// has open.
+// has open, if it is a SQLite file.
 type verifyCommand struct{ dataSettings }
 
 // Run prints what is wrong, and how much there is.
@@ -32,19 +32,15 @@ func (c *verifyCommand) Run() error {
 	return faults.err()
 }
 
-// existing opens the store that is in the data directory.
+// existing opens a store that is there.
 func (s *dataSettings) existing(ctx context.Context) (*db.DB, error) {
+	if s.DatabaseURL != "" {
+		return s.open(ctx, nil)
+	}
 	if _, err := os.Stat(filepath.Join(s.DataDir, db.FileName)); err != nil {
 		return nil, fmt.Errorf("there is no store in data directory %s: %w", s.DataDir, err)
 	}
-	return s.open(ctx)
-}
-
-func (s *dataSettings) open(ctx context.Context) (*db.DB, error) {
-	if err := checkStore(); err != nil {
-		return nil, err
-	}
-	return db.Open(ctx, db.Options{Dir: s.DataDir})
+	return s.open(ctx, nil)
 }
 
 // faults counts what is wrong.

@@ -1,7 +1,8 @@
-// Package db is what lasts: a SQLite file behind one Read and one Write. It
-// runs the migrations on opening, and it refuses to know any table but cluster:
-// every module brings its own statements, written so that Postgres understands
-// them too ($1, ON CONFLICT, RETURNING, times as integers of microseconds).
+// Package db is what lasts: a SQLite file or a Postgres database behind one Read
+// and one Write. It runs the migrations on opening, and it refuses to know any
+// table but cluster: every module brings its own statements, written so that both
+// databases understand them ($1, ON CONFLICT, RETURNING, times as integers of
+// microseconds).
 package db
 
 import (
@@ -11,24 +12,19 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/url"
 	"os"
-	"path/filepath"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver named "sqlite"
 
 	"atrium/migrations"
 )
 
-// FileName is the name of the database file in the data directory.
-const FileName = "atrium.db"
-
 // Options of Open.
 type Options struct {
-	Dir    string       // data directory; created if missing
+	Dir    string       // data directory of the SQLite file; created if missing
+	URL    string       // postgres://…: that database instead of SQLite
 	Logger *slog.Logger // default: slog.Default()
 }
 
@@ -36,77 +32,62 @@ type Options struct {
 type DB struct {
 	log    *slog.Logger
 	reader *sql.DB
-	writer *writer
-	lock   *os.File // held while the database is open
+	readTx sql.TxOptions
+	write  func(ctx context.Context, fn func(tx *Tx) error) error
+
+	writer *writer  // nil: it is Postgres
+	lock   *os.File // of the data directory, held while the database is open; nil: it is Postgres
+
+	commits, writes atomic.Int64
+	latencies       Latencies
 }
 
-// Open opens the database in o.Dir, making it if it is not there, and brings
-// its schema up to date. It fails if another process has it open, or if its
-// schema is newer than this program's.
+// Open opens the database, making a SQLite file if it is not there, and brings
+// its schema up to date. It fails if its schema is newer than this program's, or
+// if another process has the file open.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create data directory: %w", err)
+	db := &DB{log: o.Logger}
+	var err error
+	if o.URL != "" {
+		err = db.openPostgres(ctx, o.URL)
+	} else {
+		err = db.openSQLite(ctx, o.Dir)
 	}
-	lock, err := lockDir(o.Dir)
 	if err != nil {
-		return nil, err
-	}
-	db := &DB{log: o.Logger, lock: lock}
-	path := filepath.Join(o.Dir, FileName)
-	if err := db.open(ctx, path); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	return db, nil
 }
 
-func (db *DB) open(ctx context.Context, path string) error {
-	// FULL: a commit is on disk when it returns. The busy timeout is for backups
-	// and people with the sqlite3 shell; Atrium itself has a single writer.
-	const pragmas = "?_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
-	address := "file:" + (&url.URL{Path: path}).EscapedPath() + pragmas // a path may hold a question mark
-	wdb, err := sql.Open("sqlite", address)
-	if err != nil {
-		return fmt.Errorf("open database: %w", err)
-	}
-	wdb.SetMaxOpenConns(1)
-	if err := migrate(ctx, wdb); err != nil {
-		wdb.Close()
-		return err
-	}
-	if db.writer, err = startWriter(ctx, wdb, db.log); err != nil {
-		wdb.Close()
-		return fmt.Errorf("open database for writing: %w", err)
-	}
-	if db.reader, err = sql.Open("sqlite", address+"&_pragma=query_only(1)"); err != nil {
-		return fmt.Errorf("open database for reading: %w", err)
-	}
-	db.reader.SetMaxOpenConns(8)
-	db.reader.SetMaxIdleConns(8)
-	return nil
-}
+// Shared reports whether other processes may have the database open, too.
+func (db *DB) Shared() bool { return db.writer == nil }
 
 // Write calls fn in a transaction and returns once that is committed, and on
-// disk; if fn or the commit fails, nothing of it is. Writes that wait at the
-// same time share a commit. After an error of the commit itself it is not known
-// whether the transaction took place: read before trying again. fn must use
-// nothing but tx, and may run only once.
-func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
-	return db.writer.write(ctx, fn)
-}
+// disk; if fn or the commit fails, nothing of it is. On SQLite, writes that wait at
+// the same time share a commit; on Postgres they run side by side, and one that
+// collides with another is run again. After an error of the commit itself it is
+// not known whether the transaction took place: read before trying again. fn must
+// use nothing but tx, and may run more than once.
+func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error { return db.write(ctx, fn) }
 
 // Read calls fn with a snapshot of what is committed.
 func (db *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
-	tx, err := db.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	ctx, cancel := context.WithTimeout(ctx, maxRead)
+	defer cancel()
+	tx, err := db.reader.BeginTx(ctx, &db.readTx)
 	if err != nil {
 		return fmt.Errorf("begin read: %w", err)
 	}
 	defer tx.Rollback() // a read has nothing to commit
 	return fn(&Tx{ctx: ctx, conn: tx})
 }
+
+// maxRead ends reads from a database that does not answer.
+const maxRead = time.Minute
 
 // Ping reports whether the database answers.
 func (db *DB) Ping(ctx context.Context) error {
@@ -117,14 +98,19 @@ func (db *DB) Ping(ctx context.Context) error {
 }
 
 // Commits returns how many commits there have been, and how many writes they held.
-func (db *DB) Commits() (commits, writes int64) {
-	return db.writer.commits.Load(), db.writer.writes.Load()
-}
+func (db *DB) Commits() (commits, writes int64) { return db.commits.Load(), db.writes.Load() }
 
 // Latencies returns how long commits took.
-func (db *DB) Latencies() LatencyCounts { return db.writer.latencies.Counts() }
+func (db *DB) Latencies() LatencyCounts { return db.latencies.Counts() }
 
-// Close waits for the writes under way and closes the file.
+// committed counts a commit that has been tried.
+func (db *DB) committed(began time.Time, writes int) {
+	db.latencies.observe(time.Since(began))
+	db.commits.Add(1)
+	db.writes.Add(int64(writes))
+}
+
+// Close waits for the writes under way and closes the database.
 func (db *DB) Close() error {
 	var errs []error
 	if db.writer != nil {
@@ -133,31 +119,26 @@ func (db *DB) Close() error {
 	if db.reader != nil {
 		errs = append(errs, db.reader.Close())
 	}
-	return errors.Join(append(errs, db.lock.Close())...)
+	if db.lock != nil {
+		errs = append(errs, db.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Micros is t as the tables store it: microseconds since 1970.
 func Micros(t time.Time) int64 { return t.UnixMicro() }
 
-// lockDir keeps a second process out: it would not hear of this one's commits.
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("data directory %s is not writable: %w", dir, err)
+// migrate brings the schema up to date. Nobody else may do so meanwhile.
+func migrate(ctx context.Context, dialect goose.Dialect, conn *sql.DB) error {
+	all, dir := migrations.SQLite, "sqlite"
+	if dialect == goose.DialectPostgres {
+		all, dir = migrations.Postgres, "postgres"
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("data directory %s is in use by another atrium: stop that one or choose another directory", dir)
-	}
-	return f, nil
-}
-
-func migrate(ctx context.Context, conn *sql.DB) error {
-	files, err := fs.Sub(migrations.SQLite, "sqlite")
+	files, err := fs.Sub(all, dir)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, conn, files)
+	p, err := goose.NewProvider(dialect, conn, files)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +22,7 @@ const (
 // gathers.
 type writer struct {
 	log   *slog.Logger
+	owner *DB       // for its counters; set once
 	db    *sql.DB   // set once
 	conn  *sql.Conn // owned by run
 	tx    Tx        // owned by run; keeps the prepared statements
@@ -30,9 +30,6 @@ type writer struct {
 	stop  context.CancelFunc
 	ended <-chan struct{} // closed when stop was called
 	done  chan struct{}   // closed when run has returned
-
-	commits, writes atomic.Int64
-	latencies       Latencies
 }
 
 type write struct {
@@ -41,7 +38,7 @@ type write struct {
 	done chan struct{}
 }
 
-func startWriter(ctx context.Context, db *sql.DB, log *slog.Logger) (*writer, error) {
+func startWriter(ctx context.Context, db *sql.DB, owner *DB) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
@@ -49,7 +46,7 @@ func startWriter(ctx context.Context, db *sql.DB, log *slog.Logger) (*writer, er
 	// Statements of a group belong to several callers: none of their contexts may cut it short.
 	running, stop := context.WithCancel(context.Background())
 	w := &writer{
-		log: log, db: db, conn: conn,
+		log: owner.log, owner: owner, db: db, conn: conn,
 		tx:    Tx{ctx: context.Background(), conn: conn, stmts: make(map[string]*sql.Stmt)},
 		queue: make(chan *write, maxQueue), stop: stop, ended: running.Done(), done: make(chan struct{}),
 	}
@@ -116,9 +113,7 @@ func (w *writer) run() {
 		}
 		began := time.Now()
 		w.commit(group)
-		w.latencies.observe(time.Since(began))
-		w.commits.Add(1)
-		w.writes.Add(int64(len(group)))
+		w.owner.committed(began, len(group))
 		for _, req := range group {
 			close(req.done)
 		}
