@@ -93,11 +93,7 @@ func (m *Module) Routes(a *api.API) {
 func (m *Module) closing(userID string, code mux.CloseCode, reason string) (*closedBody, func(), error) {
 	out := new(closedBody)
 	out.Body.Sessions = len(m.opts.Mux.SessionsOf(userID))
-	return out, func() {
-		for _, s := range m.opts.Mux.SessionsOf(userID) {
-			s.Close(code, reason)
-		}
-	}, nil
+	return out, func() { m.opts.Mux.CloseUser(userID, code, reason) }, nil
 }
 
 // Revoked reports whether a token that is good by itself is refused.

@@ -56,7 +56,7 @@ func (b *Bus) hear() error {
 	defer cancel()
 	// The first subscription makes the connection; nobody publishes there.
 	ps := b.client.Subscribe(ctx, b.Channel("nodes"))
-	defer ps.Close()
+	context.AfterFunc(ctx, func() { ps.Close() }) // receiving does not look at ctx
 	if _, err := ps.ReceiveTimeout(ctx, silence); err != nil {
 		return err
 	}
@@ -65,10 +65,9 @@ func (b *Bus) hear() error {
 	}
 	failed := make(chan error, 1)
 	b.running.Go(func() {
-		err := b.subscribe(ctx, ps)
-		failed <- err
-		if err != nil {
-			ps.Close() // ends receiving, too
+		if err := b.subscribe(ctx, ps); err != nil {
+			failed <- err
+			cancel() // ends receiving, too
 		}
 	})
 	for asked := false; ; {
@@ -79,8 +78,8 @@ func (b *Bus) hear() error {
 			asked = false
 			b.handle(m)
 			continue
-		case ctx.Err() != nil:
-			return ctx.Err()
+		case ctx.Err() != nil && b.ctx.Err() == nil:
+			return <-failed
 		case errors.As(err, &timeout) && timeout.Timeout() && !asked:
 			asked = true
 			if err = ps.Ping(ctx); err == nil {
@@ -88,13 +87,6 @@ func (b *Bus) hear() error {
 			}
 		case errors.As(err, &timeout) && timeout.Timeout():
 			return errSilent
-		}
-		select {
-		case cause := <-failed:
-			if cause != nil {
-				return cause
-			}
-		default:
 		}
 		return err
 	}
