@@ -89,7 +89,9 @@ type (
 		SessionID string `json:"sessionId"`
 		position
 
-		session *mux.Session
+		session *mux.Session // of this node
+		node    string       // the other node that it is on
+		here    bool         // it has a cursor
 	}
 )
 
@@ -176,7 +178,7 @@ func (m *Module) move(msg *mux.Message) (mux.Acknowledgement, error) {
 	}
 	id := s.Identity()
 	if st.room.cursors.move(s, &cursorUpdate{
-		UserID: id.UserID, Username: id.Name, SessionID: s.ID, position: req.position, session: s,
+		UserID: id.UserID, Username: id.Name, SessionID: s.ID, position: req.position, session: s, here: true,
 	}) {
 		st.room.mail.put(moved{})
 	}

@@ -54,6 +54,7 @@ func askFor[T any](ctx context.Context, m *Module, documentID string, do func(*r
 // look returns a document as it is, or, with heads, as it was then.
 func (m *Module) look(ctx context.Context, documentID string, heads []change.Hash) (view, error) {
 	return askFor(ctx, m, documentID, func(r *room) (view, error) {
+		r.look() // who has just written on another node expects to read it
 		if err := r.exists(); err != nil {
 			return view{}, err
 		}
@@ -81,6 +82,7 @@ func (r *room) exists() error {
 // call is an HTTP call that changes a document. It is a writer.
 type call struct {
 	user    string
+	to      addTo
 	at      []change.Hash // the heads that it wants the document to have; nil: any
 	peer    *docsync.Peer // nil: it adds nothing
 	answers chan answerOf[[]change.Hash]
@@ -122,8 +124,8 @@ var errMoved = mux.NewError(mux.Conflict, "the document has changed")
 func (m *Module) changeAt(ctx context.Context, documentID, user string, to addTo, at []change.Hash, chunks [][]byte) (heads []change.Hash, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callPatience)
 	defer cancel()
-	c := &call{user: user, at: at, answers: make(chan answerOf[[]change.Hash], 1)}
-	if err := m.ask(ctx, documentID, func(r *room) { r.takeCall(c, to, chunks) }); err != nil {
+	c := &call{user: user, to: to, at: at, answers: make(chan answerOf[[]change.Hash], 1)}
+	if err := m.ask(ctx, documentID, func(r *room) { r.takeCall(c, chunks) }); err != nil {
 		return nil, err
 	}
 	select {
@@ -135,27 +137,45 @@ func (m *Module) changeAt(ctx context.Context, documentID, user string, to addTo
 }
 
 // takeCall takes in what a call adds.
-func (r *room) takeCall(c *call, to addTo, chunks [][]byte) {
+func (r *room) takeCall(c *call, chunks [][]byte) {
+	if r.doc.Len() == 0 {
+		r.look() // another node may have made it
+	}
 	isThere := r.doc.Len()+len(r.doc.Staged()) > 0
 	switch {
 	case r.gone:
 		c.answer(nil, errGone)
 		return
-	case to == existing && !isThere:
+	case c.to == existing && !isThere:
 		c.answer(nil, errNotFound)
 		return
 	case c.at != nil && (len(r.doc.Staged()) > 0 || !slices.Equal(c.at, r.doc.Heads())):
 		c.answer(nil, errMoved)
 		return
-	case to != absent || !isThere:
+	case c.to != absent || !isThere:
 		c.peer = docsync.NewAuthor(c)
-		refused, err := r.doc.Submit(c.peer, chunks)
+		refused, err := r.submit(c.peer, chunks)
 		if err != nil || r.doc.StagedBytes() > maxStagedBytes {
 			c.answer(nil, mux.NewError(mux.Unavailable, "the document cannot take more changes at the moment"))
 		}
 		r.refuse(refused, nil)
 	}
 	r.calls = append(r.calls, c)
+}
+
+// withdrawCalls gives up what calls have added to a document that is not, after
+// all, as they want it: another node was faster.
+func (r *room) withdrawCalls() {
+	for _, c := range r.calls {
+		if c.peer == nil || !c.peer.Waiting() || c.at == nil && c.to != absent {
+			continue
+		}
+		r.doc.Withdraw(c.peer)
+		c.peer = nil
+		if c.at != nil {
+			c.answer(nil, errMoved)
+		}
+	}
 }
 
 // answerCalls answers those whose changes are committed.
@@ -187,6 +207,7 @@ func (m *Module) erase(ctx context.Context, documentID, user string) error {
 			return struct{}{}, mux.NewError(mux.Unavailable, "the document cannot be deleted at the moment")
 		}
 		r.vanish()
+		r.tellNodes(&note{Erased: true})
 		return struct{}{}, nil
 	})
 	return err
@@ -198,7 +219,7 @@ func (r *room) vanish() {
 	for _, p := range r.doc.Abandon() {
 		p.Tag.(writer).refuse(p, nil, errGone)
 	}
-	r.doc, r.version, r.bytes, r.keeping = docsync.Document{}, 0, 0, keeping{}
+	r.reset()
 	r.hasGrown()
 	for _, c := range r.calls {
 		c.answer(nil, errGone)

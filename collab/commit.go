@@ -20,13 +20,15 @@ func (r *room) commit() {
 		if r.module.opts.Changed != nil {
 			total.heads = r.doc.StagedHeads()
 		}
-		version, behind, err := r.module.store.append(context.Background(), r.documentID, r.version, r.entries(), total, time.Now())
+		entries := r.entries()
+		version, behind, err := r.module.store.append(context.Background(), r.documentID, r.version, entries, total, time.Now())
 		if errors.Is(err, errDeleted) {
 			r.vanish()
 			return
 		}
 		if err == nil && behind != nil {
 			// Another node was faster, or an append whose outcome was unknown did take place.
+			r.withdrawCalls()
 			if err = r.add(*behind); err == nil && len(r.doc.Staged()) > 0 {
 				continue
 			}
@@ -39,12 +41,14 @@ func (r *room) commit() {
 			r.failed(err)
 			return
 		}
-		r.version = version
+		first := r.version + 1
+		r.setVersion(version)
 		runs := r.stagedRuns(nil)
 		r.doc.Commit()
 		r.bytes = total.bytes
 		r.hasGrown()
 		r.runs = runs
+		r.tellAppended(first, entries)
 		r.recovered()
 		return
 	}

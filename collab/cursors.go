@@ -12,16 +12,22 @@ import (
 // tells of them, at its own pace. It is safe for concurrent use.
 type cursors struct {
 	mu      sync.Mutex
-	set     awareness.Cursors[*mux.Session, *cursorUpdate] // guarded by mu
-	waiting bool                                           // the room knows that there is something to tell; guarded by mu
-	told    uint64                                         // version that was told of last; owned by the room
+	set     awareness.Cursors[whose, *cursorUpdate] // guarded by mu
+	waiting bool                                    // the room knows that there is something to tell; guarded by mu
+	told    uint64                                  // version that was told of last; owned by the room
+}
+
+// whose cursor it is: a session's of this node, or another node's.
+type whose struct {
+	session         *mux.Session
+	node, sessionID string
 }
 
 // move says where a session is now. It reports whether the room has to be told.
 func (c *cursors) move(s *mux.Session, u *cursorUpdate) (wake bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.set.Move(s, u)
+	c.set.Move(whose{session: s}, u)
 	wake = !c.waiting
 	c.waiting = true
 	return wake
@@ -32,9 +38,9 @@ func (c *cursors) move(s *mux.Session, u *cursorUpdate) (wake bool) {
 func (c *cursors) enter(s *mux.Session) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, ok := c.set.Of(s)
+	at, ok := c.set.Of(whose{session: s})
 	if ok {
-		c.set.Move(s, at)
+		c.set.Move(whose{session: s}, at)
 		c.waiting = true
 	}
 	return ok
@@ -44,12 +50,12 @@ func (c *cursors) enter(s *mux.Session) bool {
 func (c *cursors) leave(s *mux.Session) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	last, ok := c.set.Of(s)
+	last, ok := c.set.Of(whose{session: s})
 	if !ok {
 		return false
 	}
 	c.waiting = true
-	return c.set.Leave(s, &cursorUpdate{UserID: last.UserID, Username: last.Username, SessionID: last.SessionID})
+	return c.set.Leave(whose{session: s}, &cursorUpdate{UserID: last.UserID, Username: last.Username, SessionID: last.SessionID})
 }
 
 // tellCursors tells those who joined of the cursors that have moved: all of them
@@ -66,7 +72,11 @@ func (r *room) tellCursors() {
 	c.mu.Lock()
 	version := c.set.Version()
 	all := r.dirty
+	var moved []cursorNote
 	if ticked {
+		if r.module.opts.Bus != nil {
+			moved = r.movedHere(c.told)
+		}
 		c.waiting, all = false, nil
 		r.tickAt = time.Time{}
 		for _, m := range r.members {
@@ -80,6 +90,9 @@ func (r *room) tellCursors() {
 		}
 	}
 	c.mu.Unlock()
+	if len(moved) > 0 {
+		r.tellNodes(&note{Cursors: moved})
+	}
 	r.sending.send(func(_ int, m *member) { m.seen = version })
 	if ticked {
 		r.forgetCursors(version)
@@ -158,7 +171,7 @@ func (r *room) activeUsers() []activeUser {
 	r.cursors.mu.Unlock()
 	newest := make(map[string]position)
 	for _, u := range moved {
-		if _, known := newest[u.UserID]; !known && u.session != nil && r.isAmong(u.session) {
+		if _, known := newest[u.UserID]; !known && u.here && (u.session == nil || r.isAmong(u.session)) {
 			newest[u.UserID] = u.position
 		}
 	}

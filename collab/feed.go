@@ -86,7 +86,7 @@ func (r *room) open(e opened, st *seat) {
 		e.reply.Fail(errNoAccess)
 		return
 	}
-	if r.doc.Len() == 0 && len(r.doc.Staged()) == 0 {
+	if r.doc.Len() == 0 && len(r.doc.Staged()) == 0 && !r.lookFor() {
 		e.reply.Fail(errNotFound)
 		r.leaveIfIdle(m)
 		return

@@ -51,9 +51,9 @@ const keepRetry = time.Minute
 func (k *keeping) sealed(p sealedRun) {
 	k.version, k.changes = p.last, p.position+p.changes
 	if k.packs == 0 {
-		k.first = len(p.data)
+		k.first = p.length
 	} else {
-		k.rest += len(p.data)
+		k.rest += p.length
 	}
 	k.packs++
 }
@@ -74,8 +74,11 @@ func (r *room) keep() {
 	}
 }
 
-// chore does something in the background, one chore of all rooms at a time, and
-// then something in the room.
+// errKept says that another node is doing a chore of the same document.
+var errKept = errors.New("another node keeps this log at the moment")
+
+// chore does something in the background, one chore of all rooms at a time and one
+// node at a time for each document, and then something in the room.
 func (r *room) chore(do func() (then func(), err error)) {
 	r.keeping.busy = true
 	m := r.module
@@ -85,20 +88,55 @@ func (r *room) chore(do func() (then func(), err error)) {
 		if m.isClosing() {
 			return // it can be done the next time
 		}
-		then, err := do()
+		unlock, ok, err := m.opts.DB.TryLock(context.Background(), "keep "+r.documentID)
+		then := func() {}
+		switch {
+		case err == nil && !ok:
+			err = errKept
+		case err == nil:
+			then, err = do()
+			unlock()
+		}
 		r.mail.put(asked{nil, func(r *room) {
 			if r.gone {
 				return
 			}
 			r.keeping.busy = false
-			if err != nil {
-				r.keeping.retryAt = time.Now().Add(keepRetry)
-				r.log.Warn("log cannot be kept as it should be", "error", err)
+			if errors.Is(err, errSealed) && m.opts.DB.Shared() {
+				err = r.relearn() // another node has done it
+				then = func() {}
+			}
+			if err == nil {
+				then()
 				return
 			}
-			then()
+			r.keeping.retryAt = time.Now().Add(keepRetry)
+			if !errors.Is(err, errKept) {
+				r.log.Warn("log cannot be kept as it should be", "error", err)
+			}
 		}})
 	})
+}
+
+// relearn finds out how the log is kept by now.
+func (r *room) relearn() error {
+	if err := r.extend(); err != nil {
+		return err
+	}
+	packs, err := r.module.store.sealedRuns(context.Background(), r.documentID)
+	if err != nil {
+		return err
+	}
+	k := &r.keeping
+	k.packs, k.rest = 0, 0
+	for _, p := range packs {
+		k.sealed(p)
+	}
+	k.bytes = 0
+	for _, chunk := range r.doc.Chunks(0, min(k.changes, r.doc.Len())) {
+		k.bytes += len(chunk)
+	}
+	return nil
 }
 
 // seal makes a pack of the rows that are there.
@@ -128,6 +166,7 @@ func (r *room) seal() {
 			}
 			err = p.readable(func(at int) change.Hash { return hashes[at] })
 		}
+		p.length = len(p.data)
 		if err == nil {
 			err = store.seal(ctx, id, p)
 		}
@@ -174,6 +213,7 @@ func (r *room) joinPacks() {
 		}
 		p := sealedRun{first: packs[0].first, last: last, changes: len(entries)}
 		p.data, err = pack.Append(nil, entries, 0, func(change.Hash) (int, bool) { return 0, false })
+		p.length = len(p.data)
 		if err == nil {
 			err = p.readable(nil)
 		}
@@ -221,8 +261,12 @@ func (r *room) makeSnapshot() {
 	heads, chunks, n := r.doc.Heads(), r.doc.Whole(), r.doc.Len()
 	r.keeping.snapshotBytes = r.bytes
 	m, id := r.module, r.documentID
+	_, had := r.doc.Snapshot()
 	r.chore(func() (then func(), err error) {
 		ctx := context.Background()
+		if of, data, err := m.store.snapshot(ctx, id); err != nil || of > had && of <= n && change.CheckDocument(data) == nil {
+			return func() { r.takeSnapshot(data, of) }, err // another node has made it
+		}
 		began := time.Now()
 		data, got, err := m.opts.Contents.Snapshot(ctx, id, slices.Concat(chunks...))
 		if err == nil && !sameHeads(heads, got) {
@@ -236,11 +280,20 @@ func (r *room) makeSnapshot() {
 		}
 		took := time.Since(began)
 		return func() {
-			r.doc.SetSnapshot(data, n)
-			r.frames.clear()
+			r.takeSnapshot(data, n)
 			r.keeping.notBefore = time.Now().Add(snapshotShare * took)
 		}, nil
 	})
+}
+
+// takeSnapshot has those who join from now on get a snapshot of the first changes.
+func (r *room) takeSnapshot(data []byte, changes int) {
+	r.doc.SetSnapshot(data, changes)
+	r.frames.clear()
+	r.keeping.snapshotBytes = 0
+	for _, chunk := range r.doc.Chunks(0, changes) {
+		r.keeping.snapshotBytes += len(chunk)
+	}
 }
 
 func sameHeads(a, b []change.Hash) bool {

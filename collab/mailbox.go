@@ -43,10 +43,17 @@ type (
 		ctx context.Context // of who waits for it; nil: nobody does
 		do  func(*room)
 	}
-	drained   struct{ m *member }      // a busy socket is free again
-	regranted struct{ s *mux.Session } // has a new token
-	leaving   struct{ s *mux.Session }
-	stopping  struct{}
+	noted struct { // another node has told something
+		node string
+		data []byte
+	}
+	reunited   struct{}                 // other nodes can be heard from now on
+	behind     struct{}                 // the database has more than the room
+	announcing struct{}                 // the other nodes are to be told who is here
+	drained    struct{ m *member }      // a busy socket is free again
+	regranted  struct{ s *mux.Session } // has a new token
+	leaving    struct{ s *mux.Session }
+	stopping   struct{}
 )
 
 func (e received) from() *mux.Session  { return e.reply.Session }
@@ -56,6 +63,10 @@ func (e edited) from() *mux.Session    { return e.reply.Session }
 func (e closed) from() *mux.Session    { return e.reply.Session }
 func (moved) from() *mux.Session       { return nil }
 func (asked) from() *mux.Session       { return nil }
+func (noted) from() *mux.Session       { return nil }
+func (reunited) from() *mux.Session    { return nil }
+func (behind) from() *mux.Session      { return nil }
+func (announcing) from() *mux.Session  { return nil }
 func (e drained) from() *mux.Session   { return e.m.session }
 func (e regranted) from() *mux.Session { return e.s }
 func (e leaving) from() *mux.Session   { return e.s }
@@ -73,13 +84,17 @@ func (e edited) size() int {
 	}
 	return n
 }
-func (closed) size() int    { return eventBytes }
-func (moved) size() int     { return 0 }
-func (asked) size() int     { return 0 }
-func (drained) size() int   { return 0 }
-func (regranted) size() int { return 0 }
-func (leaving) size() int   { return 0 }
-func (stopping) size() int  { return 0 }
+func (closed) size() int     { return eventBytes }
+func (moved) size() int      { return 0 }
+func (asked) size() int      { return 0 }
+func (e noted) size() int    { return eventBytes + len(e.data) }
+func (reunited) size() int   { return 0 }
+func (behind) size() int     { return 0 }
+func (announcing) size() int { return 0 }
+func (drained) size() int    { return 0 }
+func (regranted) size() int  { return 0 }
+func (leaving) size() int    { return 0 }
+func (stopping) size() int   { return 0 }
 
 // posted is an event that a session's reader has put, on behalf of its seat.
 type posted struct {
@@ -113,6 +128,16 @@ func (b *mailbox) put(e event) {
 	select {
 	case b.wake <- struct{}{}:
 	default:
+	}
+}
+
+// offer is put for what may get lost: nothing more comes into a full mailbox.
+func (b *mailbox) offer(e event) {
+	b.mu.Lock()
+	full := b.space != nil
+	b.mu.Unlock()
+	if !full {
+		b.put(e)
 	}
 }
 

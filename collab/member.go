@@ -10,6 +10,7 @@ import (
 	"atrium/collab/docsync"
 	"atrium/internal/auth"
 	"atrium/internal/mux"
+	"atrium/internal/roster"
 )
 
 // member is one session in the room, for one reason or more: it syncs, it
@@ -65,8 +66,8 @@ func (r *room) join(s *mux.Session, st *seat) *member {
 	return m
 }
 
-// hear lets a member hear ephemeral messages.
-func (r *room) hear(m *member) {
+// hearShouts lets a member hear ephemeral messages.
+func (r *room) hearShouts(m *member) {
 	if !m.hears {
 		m.hears = true
 		r.module.opts.Mux.Subscribe(m.session, r.topic)
@@ -135,9 +136,9 @@ func (r *room) enter(m *member) {
 	id := m.identity
 	m.among = id.UserID
 	m.seat.among.Store(true)
-	if r.users.Join(awareness.User{ID: id.UserID, Name: id.Name, Avatar: id.Avatar}) {
-		r.publish("collab:user_joined", m)
-	}
+	u := roster.User{ID: id.UserID, Name: id.Name, Avatar: id.Avatar}
+	r.countIn(u, m.session)
+	r.countHere(u, 1)
 	if r.cursors.enter(m.session) {
 		r.tickAt = r.pace.Next(time.Now())
 	}
@@ -159,18 +160,30 @@ func (r *room) exit(m *member) {
 	m.seat.among.Store(false)
 	r.unjoin(m)
 	if m.among != "" {
-		if r.users.Leave(m.among) {
-			r.publish("collab:user_left", m)
-		}
+		r.countOut(m.among, m.identity.Name, m.session)
+		r.countHere(roster.User{ID: m.among, Name: m.identity.Name, Avatar: m.identity.Avatar}, -1)
 		m.among = ""
 	}
 }
 
-// publish tells the others that a member's user has come or gone.
-func (r *room) publish(event string, m *member) {
-	r.module.opts.Mux.Publish(r.events, &userMessage{
-		Type: event, DocumentID: r.documentID, UserID: m.among, Username: m.identity.Name,
-	}, m.session)
+// countIn counts a session among the users, and tells of a user's first; not that
+// session, if it is here.
+func (r *room) countIn(u roster.User, s *mux.Session) {
+	if r.users.Join(awareness.User{ID: u.ID, Name: u.Name, Avatar: u.Avatar}) {
+		r.publish("collab:user_joined", u.ID, u.Name, s)
+	}
+}
+
+// countOut undoes countIn.
+func (r *room) countOut(userID, name string, s *mux.Session) {
+	if r.users.Leave(userID) {
+		r.publish("collab:user_left", userID, name, s)
+	}
+}
+
+// publish tells all but one that a user has come or gone.
+func (r *room) publish(event, userID, name string, except *mux.Session) {
+	r.module.opts.Mux.Publish(r.events, &userMessage{Type: event, DocumentID: r.documentID, UserID: userID, Username: name}, except)
 }
 
 // charge holds the member to what its peer, or author, may cost. It reports

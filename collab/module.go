@@ -16,6 +16,7 @@ import (
 	"atrium/collab/change"
 	"atrium/collab/materialize"
 	"atrium/internal/auth"
+	"atrium/internal/bus"
 	"atrium/internal/db"
 	"atrium/internal/limit"
 	"atrium/internal/mux"
@@ -26,6 +27,8 @@ type Options struct {
 	DB       *db.DB   // required
 	Mux      *mux.Mux // required; New registers routes and hooks
 	SenderID string   // the server's, as the mux has it
+
+	Bus *bus.Bus // to the other nodes; nil: there are none
 
 	UnavailableAfter time.Duration // before an unknown document is said to be so; default: 300 ms
 	IdleAfter        time.Duration // before a document that nobody has open leaves memory; default: 60 s
@@ -65,6 +68,7 @@ type Module struct {
 	rooms    map[string]*room                  // by document id; guarded by mu
 	sessions map[*mux.Session]map[string]*seat // their places, by document id; guarded by mu
 	closing  bool                              // guarded by mu
+	closed   chan struct{}                     // closed by Close
 	running  sync.WaitGroup                    // rooms, and what they do in the background
 	chore    chan struct{}                     // holds a token while a chore of any room is done
 }
@@ -88,7 +92,10 @@ func New(o Options) *Module {
 		opts: o, store: store{o.DB, o.Changed}, log: o.Logger,
 		rooms:    make(map[string]*room),
 		sessions: make(map[*mux.Session]map[string]*seat),
-		chore:    make(chan struct{}, 1),
+		chore:    make(chan struct{}, 1), closed: make(chan struct{}),
+	}
+	if o.DB.Shared() {
+		m.running.Go(m.watch)
 	}
 	m.routes()
 	o.Mux.Use(mux.Hooks{Refreshed: m.refreshed, Left: m.left})
@@ -242,6 +249,7 @@ func (m *Module) remove(r *room) bool {
 func (m *Module) Close(ctx context.Context) {
 	m.mu.Lock()
 	m.closing = true
+	close(m.closed)
 	for _, r := range m.rooms {
 		r.mail.put(stopping{})
 	}

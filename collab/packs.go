@@ -2,6 +2,7 @@ package collab
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -115,6 +116,44 @@ func (s store) saveSnapshot(ctx context.Context, documentID string, changes int,
 			ON CONFLICT (document_id) DO UPDATE SET changes = $2, data = $3 WHERE document_snapshots.changes <= $2`, documentID, changes, data)
 		return err
 	})
+}
+
+// snapshot returns the snapshot that is stored, of so many changes; none is of 0.
+func (s store) snapshot(ctx context.Context, documentID string) (changes int, data []byte, err error) {
+	err = s.db.Read(ctx, func(tx *db.Tx) (err error) {
+		changes, data, err = readSnapshot(tx, documentID)
+		return err
+	})
+	return changes, data, err
+}
+
+func readSnapshot(tx *db.Tx, documentID string) (changes int, data []byte, err error) {
+	err = tx.QueryRow(`SELECT changes, data FROM document_snapshots WHERE document_id = $1`, documentID).Scan(&changes, &data)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return changes, data, err
+}
+
+// sealedRuns returns all packs of a document, without what they hold.
+func (s store) sealedRuns(ctx context.Context, documentID string) (packs []sealedRun, err error) {
+	err = s.db.Read(ctx, func(tx *db.Tx) error {
+		rows, err := tx.Query(`SELECT first_version, last_version, first_position, changes, length(data) FROM document_packs
+			WHERE document_id = $1 ORDER BY first_version`, documentID)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var p sealedRun
+			if err := rows.Scan(&p.first, &p.last, &p.position, &p.changes, &p.length); err != nil {
+				return err
+			}
+			packs = append(packs, p)
+		}
+		return rows.Err()
+	})
+	return packs, err
 }
 
 // wholeLog is a document as the store has it.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"atrium/collab/awareness"
@@ -11,6 +13,7 @@ import (
 	"atrium/collab/docsync"
 	"atrium/internal/auth"
 	"atrium/internal/mux"
+	"atrium/internal/roster"
 )
 
 // room is the actor of one open document. Its fields are owned by run, but for
@@ -28,9 +31,10 @@ type room struct {
 	cursors    cursors
 
 	doc     docsync.Document
-	version int64 // of the log, as far as doc has it
-	bytes   int   // length of the log's chunks
-	gone    bool  // the document has been deleted
+	version int64        // of the log, as far as doc has it
+	known   atomic.Int64 // the same, for others; -1: the log has not been read
+	bytes   int          // length of the log's chunks
+	gone    bool         // the document has been deleted
 	calls   []*call
 	keeping keeping
 	members map[*mux.Session]*member
@@ -43,6 +47,12 @@ type room struct {
 	runs    []run        // of the newest commit
 	sending deliveries   // of one step of tell
 	stop    bool
+	usedAt  time.Time // by somebody here
+
+	others    roster.Roster           // who is on other nodes
+	here      map[string]*roster.User // who is on this one, as the others know it
+	announced bool                    // that somebody is, the last time
+	lookedAt  time.Time               // at the database, for what other nodes did
 
 	pace   awareness.Pace // of telling of cursors
 	tickAt time.Time      // when to; zero: nothing has moved
@@ -59,7 +69,7 @@ const (
 )
 
 func newRoom(m *Module, documentID string) *room {
-	return &room{
+	r := &room{
 		module: m, documentID: documentID,
 		topic:   "document/" + documentID,
 		events:  "document/" + documentID + "/events",
@@ -68,11 +78,16 @@ func newRoom(m *Module, documentID string) *room {
 		members: make(map[*mux.Session]*member),
 		frames:  newFrames(),
 		timer:   time.NewTimer(0),
+		here:    make(map[string]*roster.User),
+		usedAt:  time.Now(),
 	}
+	r.known.Store(-1)
+	return r
 }
 
 func (r *room) run() {
 	defer r.timer.Stop()
+	defer r.listen()()
 	if !r.load() {
 		return
 	}
@@ -101,12 +116,15 @@ func (r *room) wait() (idle bool) {
 		<-r.mail.wake
 		return false
 	}
-	now := time.Now()
-	next := now.Add(r.module.opts.IdleAfter)
+	idleAt := r.usedAt.Add(r.module.opts.IdleAfter)
+	next := time.Now().Add(r.module.opts.IdleAfter)
 	sooner := func(t time.Time) {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
+	}
+	if len(r.members) == 0 {
+		sooner(idleAt)
 	}
 	sooner(r.retryAt)
 	sooner(r.tickAt)
@@ -128,7 +146,7 @@ func (r *room) wait() (idle bool) {
 		}
 		return false
 	}
-	return r.failing.IsZero() && len(r.asking) == 0 && r.tickAt.IsZero() && len(r.members) == 0
+	return r.failing.IsZero() && len(r.asking) == 0 && r.tickAt.IsZero() && len(r.members) == 0 && !time.Now().Before(idleAt)
 }
 
 // load reads the log. It does not give up while anybody waits: until it
@@ -143,7 +161,7 @@ func (r *room) load() bool {
 		if attempt&(attempt-1) == 0 { // more and more seldom
 			r.log.Error("document cannot be loaded; trying again", "error", err, "attempt", attempt+1)
 		}
-		r.doc, r.version, r.bytes, r.keeping = docsync.Document{}, 0, 0, keeping{}
+		r.reset()
 		r.timer.Reset(backoff(attempt))
 		<-r.timer.C
 		r.mail.forgetLeft()
@@ -206,15 +224,23 @@ func (r *room) add(t tail) error {
 	if !t.empty() {
 		r.hasGrown()
 	}
-	r.version = t.version
+	r.setVersion(t.version)
 	if t.snapshotted <= r.doc.Len() && change.CheckDocument(t.snapshot) == nil {
-		r.doc.SetSnapshot(t.snapshot, t.snapshotted)
-		r.keeping.snapshotBytes = 0
-		for _, chunk := range r.doc.Chunks(0, t.snapshotted) {
-			r.keeping.snapshotBytes += len(chunk)
-		}
+		r.takeSnapshot(t.snapshot, t.snapshotted)
 	}
 	return nil
+}
+
+// reset forgets the log.
+func (r *room) reset() {
+	r.doc, r.bytes, r.keeping = docsync.Document{}, 0, keeping{}
+	r.version = 0
+	r.known.Store(-1)
+}
+
+func (r *room) setVersion(version int64) {
+	r.version = version
+	r.known.Store(version)
 }
 
 func (r *room) hasGrown() {
@@ -227,6 +253,7 @@ func (r *room) hasGrown() {
 func (r *room) apply(e event) {
 	switch e := e.(type) {
 	case posted:
+		r.usedAt = time.Now()
 		r.take(e.event, e.seat)
 		s := e.from()
 		if e.seat.pending.Add(-1) == 0 && !e.seat.among.Load() {
@@ -245,9 +272,20 @@ func (r *room) apply(e event) {
 			r.touch(m)
 		}
 	case leaving:
+		r.usedAt = time.Now()
 		r.leave(e.s)
 	case asked:
+		r.usedAt = time.Now()
 		e.do(r)
+	case noted:
+		r.hear(e)
+	case reunited:
+		r.tellHere(true, true)
+		r.look()
+	case behind:
+		r.look()
+	case announcing:
+		r.announce()
 	case stopping:
 		r.stop = true
 	}
@@ -289,7 +327,7 @@ func (r *room) receive(e received, st *seat) {
 	}
 	if m.peer == nil {
 		m.peer = docsync.NewPeer(m, m.level < auth.Write)
-		r.hear(m)
+		r.hearShouts(m)
 		r.enter(m)
 	}
 	if top := st.top.Load(); top != unsettled {
@@ -298,6 +336,9 @@ func (r *room) receive(e received, st *seat) {
 	}
 	r.touch(m)
 	refused, err := r.doc.Receive(m.peer, e.message)
+	if r.doc.Misses(m.peer) {
+		r.lookFor()
+	}
 	if !r.takes(m, m.peer, err) {
 		return
 	}
@@ -327,7 +368,7 @@ func (r *room) edit(e edited, st *seat) {
 		m.author = docsync.NewAuthor(m)
 	}
 	r.touch(m)
-	refused, err := r.doc.Submit(m.author, e.changes)
+	refused, err := r.submit(m.author, e.changes)
 	if !r.takes(m, m.author, err) {
 		return
 	}
@@ -335,6 +376,24 @@ func (r *room) edit(e edited, st *seat) {
 	if !e.reply.ID.IsZero() && !e.reply.Answered() {
 		m.edits = append(m.edits, e.reply)
 	}
+}
+
+// submit takes in an author's changes. Those that build on what is not here may
+// do so on what another node has committed.
+func (r *room) submit(author *docsync.Peer, changes [][]byte) (refused []docsync.Refusal, err error) {
+	refused, err = r.doc.Submit(author, changes)
+	isMissing := func(x docsync.Refusal) bool { return errors.Is(x.Err, docsync.ErrMissing) }
+	if err != nil || !slices.ContainsFunc(refused, isMissing) || !r.lookFor() {
+		return refused, err
+	}
+	refused = slices.DeleteFunc(refused, isMissing)
+	again, err := r.doc.Submit(author, changes)
+	for _, x := range again {
+		if !errors.Is(x.Err, docsync.ErrAgain) { // those have been told
+			refused = append(refused, x)
+		}
+	}
+	return refused, err
 }
 
 // takes reports whether what a member has sent was taken in; if it was too
@@ -383,7 +442,7 @@ func (r *room) shout(e shouted, st *seat) {
 		e.reply.Fail(errNoAccess)
 		return
 	}
-	r.hear(m)
+	r.hearShouts(m)
 	msg := e.message
 	if last, seen := m.shouts[msg.SessionID]; !seen || float64(msg.Count) > last {
 		if m.shouts == nil || len(m.shouts) >= maxShouts {
@@ -391,6 +450,9 @@ func (r *room) shout(e shouted, st *seat) {
 		}
 		m.shouts[msg.SessionID] = float64(msg.Count)
 		r.module.opts.Mux.Publish(r.topic, msg, m.session)
+		if r.module.opts.Bus != nil {
+			r.tellNodes(&note{Shout: mux.EncodeRaw(msg)})
+		}
 	}
 	e.reply.Ack(nil)
 }

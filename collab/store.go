@@ -47,6 +47,7 @@ type sealedRun struct {
 	first, last       int64
 	position, changes int
 	data              []byte
+	length            int // of data
 }
 
 // load returns the log past version after. A document that does not exist has
@@ -81,10 +82,7 @@ func (s store) load(ctx context.Context, documentID string, after int64) (t tail
 			err = fmt.Errorf("%w: it ends at version %d of %d", errLogDamaged, t.version, newest)
 		}
 		if err == nil && after == 0 {
-			err = tx.QueryRow(`SELECT changes, data FROM document_snapshots WHERE document_id = $1`, documentID).Scan(&t.snapshotted, &t.snapshot)
-			if errors.Is(err, sql.ErrNoRows) {
-				err = nil
-			}
+			t.snapshotted, t.snapshot, err = readSnapshot(tx, documentID)
 		}
 		return err
 	})
@@ -135,6 +133,7 @@ func readPacks(tx *db.Tx, documentID string, after int64) (packs []sealedRun, er
 		if err := rows.Scan(&p.first, &p.last, &p.position, &p.changes, &p.data); err != nil {
 			return nil, err
 		}
+		p.length = len(p.data)
 		packs = append(packs, p)
 	}
 	return packs, rows.Err()

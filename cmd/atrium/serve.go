@@ -20,6 +20,7 @@ import (
 	"atrium/dashboard"
 	"atrium/internal/api"
 	"atrium/internal/auth"
+	"atrium/internal/bus"
 	"atrium/internal/db"
 	"atrium/internal/mux"
 	"atrium/internal/webhook"
@@ -90,6 +91,7 @@ type server struct {
 	listener  net.Listener
 	http      *http.Server
 	db        *db.DB
+	bus       *bus.Bus // nil: there is one node
 	verifier  *auth.Verifier
 	mux       *mux.Mux
 	contents  *materialize.Pool
@@ -123,13 +125,18 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	if err != nil {
 		return nil, err
 	}
+	if c.RedisURL != "" {
+		if s.bus, err = bus.New(bus.Options{URL: c.RedisURL, Cluster: identity.StorageID, Logger: log}); err != nil {
+			return nil, err
+		}
+	}
 	authOptions.Logger = log
 	if s.verifier, err = auth.New(ctx, authOptions); err != nil {
 		return nil, err
 	}
 	s.mux = mux.New(mux.Options{
 		SenderID: identity.SenderID, StorageID: identity.StorageID, Version: version(),
-		Verify:         s.verify,
+		Verify: s.verify, Bus: s.bus,
 		AllowedOrigins: c.AllowedOrigins, LoopbackOrigins: c.Dev, RefuseQuery: !c.QueryToken,
 		Logger: log,
 	})
@@ -146,7 +153,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 		s.webhooks = webhook.New(webhook.Options{DB: s.db, URL: c.WebhookURL, Secret: []byte(c.WebhookSecret), Logger: log})
 	}
 	s.collab = collab.New(collab.Options{
-		DB: s.db, Mux: s.mux, SenderID: identity.SenderID, Contents: s.contents, Changed: s.changed(), Logger: log,
+		DB: s.db, Mux: s.mux, Bus: s.bus, SenderID: identity.SenderID, Contents: s.contents, Changed: s.changed(), Logger: log,
 	})
 
 	keys, err := c.apiKeys()
@@ -243,6 +250,7 @@ func (s *server) close() error {
 	if s.webhooks != nil {
 		s.webhooks.Close()
 	}
+	s.bus.Close()
 	if s.db != nil {
 		return s.db.Close()
 	}
@@ -258,6 +266,8 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 		status(w, http.StatusServiceUnavailable, "draining")
 	case s.db.Ping(ctx) != nil:
 		status(w, http.StatusServiceUnavailable, "database unreachable")
+	case !s.bus.Connected():
+		status(w, http.StatusOK, "ok, but Redis is away: other nodes are heard with delay")
 	default:
 		status(w, http.StatusOK, "ok")
 	}

@@ -61,7 +61,8 @@ var ErrAgain = errors.New("it was refused before")
 
 // Extend adds a run of change chunks that are in the log already, behind those
 // that the document knows. Staged changes are put behind them: those among the
-// run are dropped, those that no longer fit are refused.
+// run are dropped, those that no longer fit are refused. What is held and waited
+// for changes of the run is staged.
 func (d *Document) Extend(run []byte) ([]Refusal, error) {
 	return d.behind(func() error { return d.extend(run, change.Next) })
 }
@@ -91,12 +92,18 @@ var errHashes = errors.New("hashes and changes are not as many")
 func (d *Document) behind(extend func() error) ([]Refusal, error) {
 	staged, waiting := d.staged, d.waiting
 	d.unstage()
+	before := d.committed
 	err := extend()
 	d.publish()
 	var refused []Refusal
 	for _, s := range staged {
 		if c, err := change.Parse(s.Chunk); err == nil {
 			refused = d.stage(&c, s.From, refused)
+		}
+	}
+	for p := before; p < d.committed && len(d.orphans.waiting) > 0; p++ {
+		for _, o := range d.orphans.release(d.g.at(position(p)).hash) {
+			refused = d.stage(&o.change, o.from, refused)
 		}
 	}
 	if len(d.staged) > 0 { // they may have sent what others have sent too
@@ -203,6 +210,23 @@ func (d *Document) Abandon() []*Peer {
 	peers := d.waiting
 	d.unstage()
 	return peers
+}
+
+// Withdraw gives up what of a peer is staged: an author, as others may build on
+// what they have sent.
+func (d *Document) Withdraw(p *Peer) {
+	staged, waiting := d.staged, d.waiting
+	d.unstage()
+	for _, s := range staged {
+		if c, err := change.Parse(s.Chunk); err == nil && s.From != p {
+			d.stage(&c, s.From, nil)
+		}
+	}
+	for _, w := range waiting {
+		if w != p && len(d.staged) > 0 {
+			d.wait(w)
+		}
+	}
 }
 
 func (d *Document) unstage() {

@@ -127,6 +127,19 @@ func (d *Document) Receive(p *Peer, m Message) (refused []Refusal, err error) {
 	return refused, nil
 }
 
+// Misses reports whether the peer's newest message names changes that are not
+// here: in a cluster, another node may have committed them.
+func (d *Document) Misses(p *Peer) bool {
+	for _, list := range [][]change.Hash{p.last.heads, p.last.lastSync, p.last.need} {
+		for _, h := range list {
+			if _, here := d.g.find(h); !here && !p.refusals.has(h) {
+				return p.due
+			}
+		}
+	}
+	return false
+}
+
 // look compares the peer's newest message with the log.
 func (d *Document) look(p *Peer) {
 	m := p.last

@@ -14,13 +14,13 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"atrium/internal/auth"
+	"atrium/internal/bus"
 	"atrium/internal/limit"
 )
 
@@ -45,6 +45,8 @@ type Options struct {
 	LoopbackOrigins bool     // also allow http origins on loopback, any port
 	RefuseQuery     bool     // do not take tokens from ?token=
 
+	Bus *bus.Bus // to the other nodes; nil: there are none
+
 	Limits     *limit.Limits // default: limit.Defaults()
 	QueueBytes int           // that may wait for one session; default: 1 MiB
 
@@ -68,18 +70,20 @@ type Hooks struct {
 
 // Mux is safe for concurrent use once it serves.
 type Mux struct {
-	opts     Options
-	log      *slog.Logger
-	upgrader websocket.Upgrader
-	routes   map[string]*Route // by message type; set before serving
-	hooks    []Hooks           // set before serving
-	topics   topics
-	stats    Stats
+	opts       Options
+	log        *slog.Logger
+	upgrader   websocket.Upgrader
+	routes     map[string]*Route    // by message type; set before serving
+	hooks      []Hooks              // set before serving
+	userRoutes map[string]UserRoute // by kind; set before serving
+	topics     topics
+	stats      Stats
 
 	mu       sync.Mutex
 	conns    map[*Session]struct{}   // guarded by mu; joined or not; each has its read goroutine
 	joined   map[sessionKey]*Session // guarded by mu
 	users    map[string][]*Session   // the same by user id; lists are replaced, never altered; guarded by mu
+	hearing  map[string]func()       // ends listening to a user's topic of the bus; guarded by mu
 	draining bool                    // guarded by mu; no session may begin
 	closed   bool                    // guarded by mu; no connection may begin
 	gone     sync.Cond               // of mu; a connection has ended
@@ -104,10 +108,11 @@ func New(o Options) *Mux {
 	}
 	m := &Mux{
 		opts: o, log: o.Logger,
-		routes: make(map[string]*Route),
-		conns:  make(map[*Session]struct{}),
-		joined: make(map[sessionKey]*Session),
-		users:  make(map[string][]*Session),
+		routes:  make(map[string]*Route),
+		conns:   make(map[*Session]struct{}),
+		joined:  make(map[sessionKey]*Session),
+		users:   make(map[string][]*Session),
+		hearing: make(map[string]func()), userRoutes: make(map[string]UserRoute),
 		topics: topics{byName: make(map[string]*topic), of: make(map[*Session]map[string]struct{})},
 	}
 	m.gone.L = &m.mu
@@ -192,48 +197,6 @@ func (m *Mux) admit(s *Session) bool {
 		<-old.left
 	}
 	return true
-}
-
-// welcome tells a session that it has joined: the first message that it gets,
-// before all that is published to its user from now on.
-func (m *Mux) welcome(s *Session, id ID) {
-	userID := s.Identity().UserID
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.users[userID] = append(slices.Clip(m.users[userID]), s)
-	s.greet(id)
-}
-
-// dismiss is the end of a session that modules have seen leave.
-func (m *Mux) dismiss(s *Session) {
-	m.stats.sessions.Add(-1)
-	key := s.key()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.joined[key] == s {
-		delete(m.joined, key)
-	}
-	rest := slices.DeleteFunc(slices.Clone(m.users[key.userID]), func(x *Session) bool { return x == s })
-	if m.users[key.userID] = rest; len(rest) == 0 {
-		delete(m.users, key.userID)
-	}
-}
-
-// SessionsOf returns the sessions of a user. The caller must not alter them.
-func (m *Mux) SessionsOf(userID string) []*Session {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.users[userID]
-}
-
-// PublishUser sends a message to all sessions of a user but one, which may be nil.
-func (m *Mux) PublishUser(userID string, message any, except *Session) {
-	f := NewFrame(message)
-	for _, s := range m.SessionsOf(userID) {
-		if s != except {
-			s.Send(f)
-		}
-	}
 }
 
 // forget is the end of a connection.
