@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"atrium/internal/auth"
+	"atrium/internal/bus"
 	"atrium/internal/db"
 	"atrium/internal/inorder"
 	"atrium/internal/limit"
@@ -26,6 +27,8 @@ import (
 type Options struct {
 	DB  *db.DB   // required
 	Mux *mux.Mux // required; New registers routes and hooks
+
+	Bus *bus.Bus // to the other nodes; nil: there are none
 
 	// Mentioned is called in the transaction that stores a message, for each user
 	// whom it mentions and who has joined its room before. deliver is called after
@@ -43,7 +46,8 @@ type Module struct {
 	log   *slog.Logger
 	lines inorder.Lines[live] // by room, at the seq
 
-	telling sync.WaitGroup // goroutines that send lines
+	telling sync.WaitGroup // goroutines that tell those in rooms
+	closed  chan struct{}  // closed by Close
 
 	mu    sync.Mutex
 	rooms map[string]*room                  // those that somebody is in, or about to join; guarded by mu
@@ -60,8 +64,12 @@ func New(o Options) *Module {
 	}
 	m := &Module{
 		opts: o, log: o.Logger,
-		rooms: make(map[string]*room),
-		in:    make(map[*mux.Session]map[string]*room),
+		rooms:  make(map[string]*room),
+		in:     make(map[*mux.Session]map[string]*room),
+		closed: make(chan struct{}),
+	}
+	if o.DB.Shared() {
+		m.telling.Go(m.watch)
 	}
 	o.Mux.Use(mux.Hooks{Refreshed: m.refreshed, Left: m.left})
 	for name, r := range map[string]mux.Route{
@@ -82,7 +90,10 @@ func New(o Options) *Module {
 
 // Close waits until all that is committed has been told. It comes after the end
 // of all sessions and calls.
-func (m *Module) Close() { m.telling.Wait() }
+func (m *Module) Close() {
+	close(m.closed)
+	m.telling.Wait()
+}
 
 // left is the end of a session.
 func (m *Module) left(s *mux.Session) {

@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"time"
 
+	"atrium/internal/inorder"
 	"atrium/internal/mux"
+	"atrium/internal/roster"
 )
 
 // room is one that somebody is in. Its messages are in the database.
@@ -14,16 +17,23 @@ type room struct {
 	uses int // sessions that are in it or joining; guarded by Module.mu
 
 	mu     sync.Mutex
-	told   int64              // the newest seq that those in here have been told; guarded by mu
-	people map[string]*person // by user id; guarded by mu
-	news   news               // guarded by mu
+	events inorder.Sequence[any] // as those in here have been told; guarded by mu
+	people map[string]*person    // by user id; guarded by mu
+	news   news                  // guarded by mu
+
+	nodes     nodes
+	others    roster.Roster          // who is in it on other nodes; guarded by mu
+	announced bool                   // that somebody is in it here, the last time; guarded by mu
+	typing    map[string]*time.Timer // who types on other nodes, and what ends that; guarded by mu
+	filling   bool                   // a gap in events is about to be filled; guarded by mu
 }
 
 // person is a user who is in a room. It is guarded by room.mu.
 type person struct {
-	user     mux.User
-	sessions []*mux.Session
-	typing   *typing // nil: no
+	user      mux.User
+	sessions  []*mux.Session
+	elsewhere int     // sessions on other nodes
+	typing    *typing // nil: not here
 }
 
 // live is what those in a room are told at a seq.
@@ -47,9 +57,10 @@ func (m *Module) hold(roomID string) *room {
 	defer m.mu.Unlock()
 	r := m.rooms[roomID]
 	if r == nil {
-		r = &room{id: roomID, people: make(map[string]*person)}
+		r = &room{id: roomID, people: make(map[string]*person), typing: make(map[string]*time.Timer)}
 		r.news.sent.L = &r.mu
 		m.rooms[roomID] = r
+		m.listen(r)
 	}
 	r.uses++
 	return r
@@ -60,6 +71,7 @@ func (m *Module) release(r *room) {
 	defer m.mu.Unlock()
 	if r.uses--; r.uses == 0 {
 		delete(m.rooms, r.id)
+		r.nodes.stop()
 	}
 }
 
@@ -110,12 +122,7 @@ func (m *Module) tell(roomID string, events []live) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, e := range events {
-		if e.seq > r.told {
-			r.told = e.seq
-			m.publish(r, e.message)
-		}
-	}
+	m.take(r, events)
 }
 
 // announce puts an event into its room's line; it is called in the transaction,
@@ -124,11 +131,17 @@ func (m *Module) announce(roomID string, seq int64, message any) (deliver func()
 	m.lines.Put(roomID, seq, live{seq, message})
 	return func() {
 		m.lines.Send(roomID, seq, func(events []live) { m.tell(roomID, events) })
+		if m.opts.Bus != nil {
+			m.tellNodes(roomID, &note{Seq: seq, Message: mux.EncodeRaw(message)})
+		}
 	}
 }
 
 // broadcast tells those in a room what is not stored.
 func (m *Module) broadcast(roomID string, message any) {
+	if m.opts.Bus != nil {
+		m.tellNodes(roomID, &note{Message: mux.EncodeRaw(message)})
+	}
 	m.mu.Lock()
 	r := m.rooms[roomID]
 	m.mu.Unlock()
@@ -147,7 +160,7 @@ func (m *Module) enter(r *room, s *mux.Session, p *past, welcome func(told int64
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.news.settle(s)
-	if r.told > p.last {
+	if r.events.Told() > p.last {
 		if err := m.extend(p, r.id); err != nil {
 			return err
 		}
@@ -156,23 +169,22 @@ func (m *Module) enter(r *room, s *mux.Session, p *past, welcome func(told int64
 	if !ok {
 		return mux.NewError(mux.BadRequest, "chat:join: more than 1000 rooms in one session")
 	}
-	if len(r.people) == 0 {
-		r.told = p.last
+	if len(r.news.listeners) == 0 {
+		r.events.Reset(p.last)
 	}
 	if fresh {
 		who := r.people[u.ID]
 		if who == nil {
-			m.publish(r, &userMessage{"chat:user_joined", r.id, u.ID, u.Name})
-			who = new(person)
-			r.people[u.ID] = who
+			who = m.arrives(r, u)
 		}
 		who.user = u
 		who.sessions = append(who.sessions, s)
+		m.tellNodesOf(r, who)
 		r.news.hear(s)
 		m.opts.Mux.Subscribe(s, topic(r.id))
 	}
 	people, total := r.members()
-	welcome(r.told, people, total)
+	welcome(r.events.Told(), people, total)
 	return nil
 }
 
@@ -180,7 +192,7 @@ func (m *Module) enter(r *room, s *mux.Session, p *past, welcome func(told int64
 func (r *room) members() (list []member, total int) {
 	list = make([]member, 0, len(r.people))
 	for _, p := range r.people {
-		list = append(list, member{p.user.ID, p.user.Name, p.user.Avatar, len(p.sessions)})
+		list = append(list, member{p.user.ID, p.user.Name, p.user.Avatar, len(p.sessions) + p.elsewhere})
 	}
 	slices.SortFunc(list, func(a, b member) int {
 		return cmp.Or(cmp.Compare(a.Username, b.Username), cmp.Compare(a.UserID, b.UserID))
@@ -218,8 +230,30 @@ func (m *Module) remove(r *room, s *mux.Session) {
 	p := r.people[id]
 	m.hush(r, p, s)
 	p.sessions = slices.DeleteFunc(p.sessions, func(x *mux.Session) bool { return x == s })
-	if len(p.sessions) == 0 {
-		delete(r.people, id)
+	m.tellNodesOf(r, p)
+	m.departs(r, p)
+}
+
+// arrives tells those in a room of somebody who was not there. It is called with
+// r.mu held.
+func (m *Module) arrives(r *room, u mux.User) *person {
+	m.publish(r, &userMessage{"chat:user_joined", r.id, u.ID, u.Name})
+	p := &person{user: u}
+	r.people[u.ID] = p
+	return p
+}
+
+// departs tells them of somebody who is there no more. It is called with r.mu held.
+func (m *Module) departs(r *room, p *person) {
+	if len(p.sessions) == 0 && p.elsewhere == 0 {
+		delete(r.people, p.user.ID)
 		m.publish(r, &userMessage{"chat:user_left", r.id, p.user.ID, p.user.Name})
 	}
+}
+
+// tellNodesOf tells the other nodes how many sessions somebody has here. It is
+// called with r.mu held.
+func (m *Module) tellNodesOf(r *room, p *person) {
+	u := p.here()
+	m.tellNodes(r.id, &note{User: &u})
 }

@@ -63,6 +63,7 @@ func (m *Module) typing(msg *mux.Message) (mux.Acknowledgement, error) {
 		return nil, nil
 	}
 	p.typing.end.Reset(m.opts.TypingFor)
+	m.tellNodes(r.id, &note{Typing: &typingNote{p.user.ID, p.user.Name, true}}) // they have an end of their own
 	return nil, nil
 }
 
@@ -85,5 +86,11 @@ func (m *Module) stopTyping(r *room, s *mux.Session) {
 }
 
 func (m *Module) tellTyping(r *room, p *person, s *mux.Session, is bool) {
-	m.opts.Mux.PublishLatest(topic(r.id), "typing\x00"+p.user.ID, &typingMessage{"chat:typing", r.id, p.user.ID, p.user.Name, is}, s)
+	t := &typingNote{p.user.ID, p.user.Name, is}
+	m.tellTypingHere(r, t, s)
+	m.tellNodes(r.id, &note{Typing: t})
+}
+
+func (m *Module) tellTypingHere(r *room, t *typingNote, except *mux.Session) {
+	m.opts.Mux.PublishLatest(topic(r.id), "typing\x00"+t.UserID, &typingMessage{"chat:typing", r.id, t.UserID, t.Username, t.IsTyping}, except)
 }

@@ -144,7 +144,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 		return nil, err
 	}
 	s.notify = notify.New(notify.Options{DB: s.db, Mux: s.mux, Logger: log})
-	s.chat = chat.New(chat.Options{DB: s.db, Mux: s.mux, Mentioned: s.mentioned, Logger: log})
+	s.chat = chat.New(chat.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Mentioned: s.mentioned, Logger: log})
 	s.dashboard = dashboard.New(dashboard.Options{DB: s.db, Mux: s.mux, Own: (&vitals{server: s}).values, Logger: log})
 	if s.contents, err = newWorkers(log); err != nil {
 		return nil, err
