@@ -13,8 +13,10 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"atrium/internal/bus"
 	"atrium/internal/db"
 	"atrium/internal/inorder"
 	"atrium/internal/limit"
@@ -25,6 +27,7 @@ import (
 type Options struct {
 	DB  *db.DB   // required
 	Mux *mux.Mux // required; New registers routes and hooks
+	Bus *bus.Bus // to the other nodes; nil: there are none
 
 	// Own returns Atrium's own values as of now; their names begin with atrium.
 	// It is called at most once every OwnEvery, and not while nobody is
@@ -42,13 +45,26 @@ type Value struct {
 	Timestamp time.Time // zero: now
 }
 
+// put is a value that has been stored.
+type put struct {
+	Value
+	version int64
+}
+
 // Module is safe for concurrent use.
 type Module struct {
 	opts  Options
 	log   *slog.Logger
 	subs  subscriptions
-	lines inorder.Lines[Value] // by name
-	own   *own                 // nil: there are no own values
+	lines inorder.Lines[put] // by name
+	own   *own               // nil: there are no own values
+
+	running sync.WaitGroup // watch
+	closed  chan struct{}  // closed by Close
+	stop    func()         // ends listening to the other nodes; set once
+
+	mu   sync.Mutex
+	told map[string]told // by metric, of what was stored a moment ago; guarded by mu
 }
 
 // Bounds, in bytes but for the last two.
@@ -70,7 +86,11 @@ func New(o Options) *Module {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	m := &Module{opts: o, log: o.Logger, subs: newSubscriptions()}
+	m := &Module{opts: o, log: o.Logger, subs: newSubscriptions(), closed: make(chan struct{}), told: make(map[string]told)}
+	m.stop = m.hearNodes()
+	if o.DB.Shared() {
+		m.running.Go(m.watch)
+	}
 	if o.Own != nil {
 		m.own = newOwn(o.Own, o.OwnEvery, m.Publish)
 	}
@@ -80,9 +100,12 @@ func New(o Options) *Module {
 	return m
 }
 
-// Close ends the publishing of own values. It comes before the end of what
-// Options.Own looks at.
+// Close ends the publishing of own values, and listening to other nodes. It comes
+// before the end of what Options.Own looks at.
 func (m *Module) Close() {
+	close(m.closed)
+	m.stop()
+	m.running.Wait()
 	if m.own != nil {
 		m.own.close()
 	}
@@ -95,7 +118,7 @@ func (m *Module) Publish(values []Value) {
 		if v.Timestamp.IsZero() {
 			v.Timestamp = time.Now()
 		}
-		m.tell(update(v))
+		m.tell(v.Metric, update(v))
 	}
 }
 
@@ -126,12 +149,15 @@ func (m *Module) Put(tx *db.Tx, values []Value) (deliver func(), err error) {
 		case err != nil:
 			return nil, err
 		}
-		m.lines.Put(v.Metric, version, v)
+		m.lines.Put(v.Metric, version, put{v, version})
 		newest[v.Metric] = version
 	}
 	return func() {
 		for metric, version := range newest {
-			m.lines.Send(metric, version, func(values []Value) { m.tell(update(values[len(values)-1])) })
+			m.lines.Send(metric, version, func(values []put) {
+				newest := values[len(values)-1]
+				m.tellStored(newest.Value, newest.version)
+			})
 		}
 	}, nil
 }
@@ -155,11 +181,11 @@ func (v *Value) check(now time.Time) error {
 }
 
 // tell sends an update to those who have subscribed and may see it.
-func (m *Module) tell(u *updateMessage) {
-	f := mux.NewFrame(u)
-	key := "dashboard\x00" + u.Metric
-	for _, s := range m.subs.to(u.Metric) {
-		if mayRead(s, u.Metric) {
+func (m *Module) tell(metric string, update any) {
+	f := mux.NewFrame(update)
+	key := "dashboard\x00" + metric
+	for _, s := range m.subs.to(metric) {
+		if mayRead(s, metric) {
 			s.SendLatest(key, f)
 		}
 	}

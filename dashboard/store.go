@@ -20,9 +20,9 @@ func save(tx *db.Tx, v Value) (version int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = tx.QueryRow(`INSERT INTO metrics (name, value, timestamp, version) VALUES ($1, $2, $3, 1)
-		ON CONFLICT (name) DO UPDATE SET value = $2, timestamp = $3, version = metrics.version + 1 WHERE metrics.timestamp <= $3
-		RETURNING version`, v.Metric, string(data), db.Micros(v.Timestamp)).Scan(&version)
+	err = tx.QueryRow(`INSERT INTO metrics (name, value, timestamp, version, stored_at) VALUES ($1, $2, $3, 1, $4)
+		ON CONFLICT (name) DO UPDATE SET value = $2, timestamp = $3, version = metrics.version + 1, stored_at = $4 WHERE metrics.timestamp <= $3
+		RETURNING version`, v.Metric, string(data), db.Micros(v.Timestamp), db.Micros(time.Now())).Scan(&version)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, errOlder
 	}
@@ -55,19 +55,27 @@ func eachRow(tx *db.Tx, yield func(Value) bool, query string, args ...any) error
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var v Value
-		var data string
-		var micros int64
-		if err := rows.Scan(&v.Metric, &data, &micros); err != nil {
+		v, err := scanValue(rows)
+		if err != nil {
 			return err
 		}
-		if v.Value, err = mux.ValueOf(json.RawMessage(data)); err != nil {
-			return fmt.Errorf("metric %s: %w", v.Metric, err)
-		}
-		v.Timestamp = time.UnixMicro(micros)
 		if !yield(v) {
 			return nil
 		}
 	}
 	return rows.Err()
+}
+
+// scanValue reads a row of name, value and timestamp, and perhaps more.
+func scanValue(rows *sql.Rows, more ...any) (v Value, err error) {
+	var data string
+	var micros int64
+	if err := rows.Scan(append([]any{&v.Metric, &data, &micros}, more...)...); err != nil {
+		return v, err
+	}
+	v.Timestamp = time.UnixMicro(micros)
+	if v.Value, err = mux.ValueOf(json.RawMessage(data)); err != nil {
+		return v, fmt.Errorf("metric %s: %w", v.Metric, err)
+	}
+	return v, nil
 }

@@ -155,6 +155,15 @@ func (m *Module) markRead(msg *mux.Message) (mux.Acknowledgement, error) {
 	return &unreadAck{Unread: at.unread}, nil
 }
 
+// newMessageOf tells of a notification.
+func newMessageOf(s *Stored, unread int64) (*newMessage, error) {
+	data, err := mux.ValueOf(s.Data)
+	return &newMessage{
+		Type: "notification:new", ID: s.ID, Kind: s.Kind, Title: s.Title, Body: s.Body, Data: data,
+		CreatedAt: s.CreatedAt, Unread: unread, Seq: s.Seq,
+	}, err
+}
+
 // ids returns what to mark, nil for all.
 func (r *markRequest) ids() ([]string, error) {
 	one, several := r.NotificationID != nil, r.NotificationIDs != nil
@@ -172,12 +181,13 @@ func (r *markRequest) ids() ([]string, error) {
 // announce puts a message to a user's sessions into their line; it is called in
 // the transaction, and what it returns after the commit.
 func (m *Module) announce(userID string, at position, message any) (deliver func()) {
-	m.lines.Put(userID, at.version, message)
+	m.lines.Put(userID, at.version, event{at.version, message})
 	return func() {
-		m.lines.Send(userID, at.version, func(messages []any) {
-			for _, message := range messages {
-				m.opts.Mux.PublishUser(userID, message, nil)
+		m.lines.Send(userID, at.version, func(events []event) {
+			for _, e := range events {
+				m.take(userID, e)
 			}
 		})
+		m.tellNodes(userID, at.version, message)
 	}
 }

@@ -11,10 +11,12 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
+	"atrium/internal/bus"
 	"atrium/internal/db"
 	"atrium/internal/inorder"
 	"atrium/internal/limit"
@@ -24,7 +26,8 @@ import (
 // Options of New.
 type Options struct {
 	DB     *db.DB       // required
-	Mux    *mux.Mux     // required; New registers routes
+	Mux    *mux.Mux     // required; New registers routes and hooks
+	Bus    *bus.Bus     // to the other nodes; nil: there are none
 	Logger *slog.Logger // default: slog.Default()
 }
 
@@ -32,7 +35,13 @@ type Options struct {
 type Module struct {
 	opts  Options
 	log   *slog.Logger
-	lines inorder.Lines[any] // messages to a user's sessions, by user id and version of the inbox
+	lines inorder.Lines[event] // messages to a user's sessions, by user id and version of the inbox
+
+	running sync.WaitGroup // what goes on in the background
+	closed  chan struct{}  // closed by Close
+
+	mu      sync.Mutex
+	inboxes map[string]*inbox // by user id; guarded by mu
 }
 
 // Notification is one for one user.
@@ -57,7 +66,12 @@ func New(o Options) *Module {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	m := &Module{opts: o, log: o.Logger}
+	m := &Module{opts: o, log: o.Logger, closed: make(chan struct{}), inboxes: make(map[string]*inbox)}
+	if o.DB.Shared() {
+		o.Mux.Use(mux.Hooks{Joined: m.joined, Left: m.left})
+		o.Mux.HandleUser(noteKind, mux.UserRoute{Message: m.noted, Missed: m.missedSome})
+		m.running.Go(m.watch)
+	}
 	o.Mux.Handle("notification:list", mux.Route{Class: limit.Control, Handle: m.list})
 	o.Mux.Handle("notification:mark_read", mux.Route{Class: limit.Control, Handle: m.markRead})
 	return m
@@ -87,14 +101,18 @@ func (m *Module) add(tx *db.Tx, n Notification) (*Stored, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	value, err := mux.ValueOf(data)
+	message, err := newMessageOf(s, at.unread)
 	if err != nil {
 		return nil, nil, err
 	}
-	return s, m.announce(n.UserID, at, &newMessage{
-		Type: "notification:new", ID: s.ID, Kind: s.Kind, Title: s.Title, Body: s.Body, Data: value,
-		CreatedAt: s.CreatedAt, Unread: at.unread, Seq: s.Seq,
-	}), nil
+	return s, m.announce(n.UserID, at, message), nil
+}
+
+// Close waits for what goes on in the background. It comes after the end of all
+// sessions.
+func (m *Module) Close() {
+	close(m.closed)
+	m.running.Wait()
 }
 
 // check returns the data as JSON.

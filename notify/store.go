@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"atrium/internal/db"
@@ -37,8 +38,8 @@ func insert(tx *db.Tx, userID string, s *Stored) (at position, err error) {
 	if err != nil {
 		return position{}, err
 	}
-	_, err = tx.Exec(`INSERT INTO notifications (user_id, seq, id, kind, title, body, data, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		userID, s.Seq, s.ID, s.Kind, s.Title, s.Body, string(s.Data), db.Micros(s.created))
+	_, err = tx.Exec(`INSERT INTO notifications (user_id, seq, id, kind, title, body, data, created_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		userID, s.Seq, s.ID, s.Kind, s.Title, s.Body, string(s.Data), db.Micros(s.created), at.version)
 	return at, err
 }
 
@@ -124,14 +125,15 @@ func markRead(tx *db.Tx, userID string, ids []string, now time.Time) (at positio
 		return position{}, false, err
 	}
 	var marked int64
+	next := at.version + 1
 	if ids == nil {
-		marked, err = tx.Exec(`UPDATE notifications SET read_at = $2 WHERE user_id = $1 AND read_at IS NULL`, userID, db.Micros(now))
+		marked, err = tx.Exec(`UPDATE notifications SET read_at = $2, read_version = $3 WHERE user_id = $1 AND read_at IS NULL`, userID, db.Micros(now), next)
 		if err != nil {
 			return position{}, false, err
 		}
 	}
 	for _, id := range ids {
-		n, err := tx.Exec(`UPDATE notifications SET read_at = $3 WHERE id = $2 AND user_id = $1 AND read_at IS NULL`, userID, id, db.Micros(now))
+		n, err := tx.Exec(`UPDATE notifications SET read_at = $3, read_version = $4 WHERE id = $2 AND user_id = $1 AND read_at IS NULL`, userID, id, db.Micros(now), next)
 		if err == nil && n == 0 {
 			_, err = seqOf(tx, userID, id)
 		}
@@ -146,4 +148,58 @@ func markRead(tx *db.Tx, userID string, ids []string, now time.Time) (at positio
 	err = tx.QueryRow(`UPDATE inboxes SET unread = unread - $2, version = version + 1 WHERE user_id = $1 RETURNING version, unread`,
 		userID, marked).Scan(&at.version, &at.unread)
 	return at, true, err
+}
+
+// positionOf returns where an inbox stands; one without notifications is at 0.
+func positionOf(tx *db.Tx, userID string) (at position, err error) {
+	err = tx.QueryRow(`SELECT version, unread FROM inboxes WHERE user_id = $1`, userID).Scan(&at.version, &at.unread)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return at, err
+}
+
+// maxMissed is how many notifications somebody is told who has missed some.
+const maxMissed = 500
+
+// missed returns what came into an inbox after a version, and what has been read,
+// of which the newest are enough if there is much; and where the inbox stands.
+func missed(tx *db.Tx, userID string, since int64) (came []Stored, read []string, at position, err error) {
+	if at, err = positionOf(tx, userID); err != nil {
+		return nil, nil, at, err
+	}
+	rows, err := tx.Query(`SELECT id, seq, kind, title, body, data, created_at FROM notifications
+		WHERE user_id = $1 AND version > $2 ORDER BY seq DESC LIMIT $3`, userID, since, maxMissed)
+	if err != nil {
+		return nil, nil, at, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var s Stored
+		var data string
+		var created int64
+		if err := rows.Scan(&s.ID, &s.Seq, &s.Kind, &s.Title, &s.Body, &data, &created); err != nil {
+			return nil, nil, at, err
+		}
+		s.Data, s.CreatedAt = json.RawMessage(data), mux.Timestamp(time.UnixMicro(created))
+		came = append(came, s)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, nil, at, err
+	}
+	slices.Reverse(came)
+	rows, err = tx.Query(`SELECT id FROM notifications WHERE user_id = $1 AND read_version > $2 ORDER BY read_version DESC, seq LIMIT $3`,
+		userID, since, maxMarked)
+	if err != nil {
+		return nil, nil, at, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, nil, at, err
+		}
+		read = append(read, id)
+	}
+	return came, read, at, rows.Err()
 }

@@ -27,7 +27,7 @@ var allowedImports = map[string][]string{
 	"collab/materialize":       {"collab/change"},
 	"chat":                     {"internal/api", "internal/auth", "internal/bus", "internal/db", "internal/inorder", "internal/limit", "internal/mux", "internal/roster"},
 	"dashboard":                {"internal/api", "internal/auth", "internal/bus", "internal/db", "internal/inorder", "internal/limit", "internal/mux"},
-	"notify":                   {"internal/api", "internal/auth", "internal/db", "internal/inorder", "internal/limit", "internal/mux"},
+	"notify":                   {"internal/api", "internal/auth", "internal/bus", "internal/db", "internal/inorder", "internal/limit", "internal/mux"},
 	"presence":                 {"internal/api", "internal/auth", "internal/bus", "internal/db", "internal/limit", "internal/mux"},
 
 	"internal/api":     {"internal/auth", "internal/db", "internal/mux"},

@@ -143,9 +143,9 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	if s.presence, err = presence.New(ctx, presence.Options{DB: s.db, Mux: s.mux, Logger: log}); err != nil {
 		return nil, err
 	}
-	s.notify = notify.New(notify.Options{DB: s.db, Mux: s.mux, Logger: log})
+	s.notify = notify.New(notify.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Logger: log})
 	s.chat = chat.New(chat.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Mentioned: s.mentioned, Logger: log})
-	s.dashboard = dashboard.New(dashboard.Options{DB: s.db, Mux: s.mux, Own: (&vitals{server: s}).values, Logger: log})
+	s.dashboard = dashboard.New(dashboard.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Own: (&vitals{server: s}).values, Logger: log})
 	if s.contents, err = newWorkers(log); err != nil {
 		return nil, err
 	}
@@ -240,6 +240,9 @@ func (s *server) close() error {
 	}
 	if s.chat != nil {
 		s.chat.Close()
+	}
+	if s.notify != nil {
+		s.notify.Close()
 	}
 	if s.presence != nil {
 		s.presence.Close()
