@@ -211,6 +211,9 @@ func (a *API) problem(err error) error {
 		return huma.NewError(statusOf(coded.Code), coded.Message)
 	case errors.As(err, &status):
 		return err
+	case db.Retryable(err):
+		a.opts.Logger.Warn("call failed", "error", err)
+		return huma.Error503ServiceUnavailable("the database is not available at the moment")
 	}
 	a.opts.Logger.Error("call failed", "error", err)
 	return huma.Error500InternalServerError("internal error")

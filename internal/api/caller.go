@@ -91,7 +91,7 @@ func (a *API) unauthenticated(ctx huma.Context, detail string) {
 func (a *API) caller(credential string) (*Caller, error) {
 	if a.IsKey(credential) {
 		hash := hashKey(credential)
-		return &Caller{Name: "\x00key " + hex.EncodeToString(hash[:8])}, nil
+		return &Caller{Name: "\x01key " + hex.EncodeToString(hash[:8])}, nil
 	}
 	identity, err := a.opts.Verify(credential)
 	if err != nil {

@@ -48,8 +48,8 @@ func (m *Module) deliver(documentID string, msg message) error {
 			m.log.Info("webhooks are delivered again")
 		}
 		return m.finish(documentID, msg.id, now)
-	case m.ctx.Err() != nil:
-		return nil // it is Close that failed
+	case m.ctx.Err() != nil: // it is Close that failed
+		return m.unclaim(documentID, msg.id, now)
 	}
 	if msg.firstFailed.IsZero() {
 		msg.firstFailed = now

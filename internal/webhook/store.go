@@ -120,13 +120,16 @@ func (m *Module) upcoming(limit int) (list []upcoming, err error) {
 }
 
 // take returns what is to be sent of a document now. What has gathered becomes a
-// message of its own by this, which nothing is added to any more.
+// message of its own by this, which nothing is added to any more; and other nodes
+// leave it to this one for a while.
 func (m *Module) take(documentID string, now time.Time) (msg message, ok bool, err error) {
 	err = m.write(func(tx *db.Tx) error {
 		var due int64
 		var id, text, kind, heads, users sql.NullString
 		var failed, first, last sql.NullInt64
-		err := tx.QueryRow(`SELECT due_at, sending_id, sending, attempts, failed_at, kind, heads, user_ids, first_at, last_at FROM webhooks WHERE document_id = $1`,
+		// An update, so that nobody adds anything meanwhile.
+		err := tx.QueryRow(`UPDATE webhooks SET due_at = due_at WHERE document_id = $1
+			RETURNING due_at, sending_id, sending, attempts, failed_at, kind, heads, user_ids, first_at, last_at`,
 			documentID).Scan(&due, &id, &text, &msg.attempts, &failed, &kind, &heads, &users, &first, &last)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
@@ -141,7 +144,7 @@ func (m *Module) take(documentID string, now time.Time) (msg message, ok bool, e
 				msg.firstFailed = time.UnixMicro(failed.Int64)
 			}
 			ok = true
-			return nil
+			return m.claimed(tx, documentID, id.String, now)
 		}
 		quiet := min(last.Int64+m.opts.Quiet.Microseconds(), first.Int64+m.opts.AtMost.Microseconds())
 		if Kind(kind.String) == Changed && quiet > db.Micros(now) {
@@ -159,9 +162,31 @@ func (m *Module) take(documentID string, now time.Time) (msg message, ok bool, e
 		_, err = tx.Exec(`UPDATE webhooks SET sending_id = $2, sending = $3, attempts = 0, failed_at = NULL,
 			kind = NULL, heads = NULL, user_ids = NULL, first_at = NULL, last_at = NULL WHERE document_id = $1`,
 			documentID, msg.id, msg.body)
-		return err
+		if err != nil {
+			return err
+		}
+		return m.claimed(tx, documentID, msg.id, now)
 	})
 	return msg, ok && err == nil, err
+}
+
+// claimed keeps other nodes from sending a message while this one does. If this
+// one dies over it, they do so later.
+func (m *Module) claimed(tx *db.Tx, documentID, id string, now time.Time) error {
+	if !m.opts.DB.Shared() {
+		return nil
+	}
+	return setDue(tx, documentID, id, now.Add(m.opts.Timeout+claimSlack))
+}
+
+// unclaim gives a message back that has not been sent.
+func (m *Module) unclaim(documentID, id string, now time.Time) error {
+	return m.write(func(tx *db.Tx) error { return setDue(tx, documentID, id, now) })
+}
+
+func setDue(tx *db.Tx, documentID, id string, due time.Time) error {
+	_, err := tx.Exec(`UPDATE webhooks SET due_at = $3 WHERE document_id = $1 AND sending_id = $2`, documentID, id, db.Micros(due))
+	return err
 }
 
 func splitUsers(text string) []string {

@@ -89,6 +89,10 @@ const (
 	// after a commit whose outcome was unknown nobody does.
 	lookAnyway = 10 * time.Second
 
+	// claimSlack is what a claim lasts longer than an attempt may take: more than
+	// what the nodes' clocks differ by.
+	claimSlack = 10 * time.Second
+
 	storePause = time.Second // before what failed in the store is tried again
 
 	// farewell is how long Close waits for what is being sent.
