@@ -20,7 +20,7 @@ func busTopic(roomID string) string { return "room/" + roomID }
 // note is what a node tells the others.
 type note struct {
 	Seq     int64         `cbor:"q,omitempty"`
-	Message mux.Raw       `cbor:"m,omitempty"` // what those in the room are told: at Seq, if that is there
+	Message []byte        `cbor:"m,omitempty"` // what those in the room are told: at Seq, if that is there
 	Typing  *typingNote   `cbor:"t,omitempty"`
 	User    *roster.User  `cbor:"u,omitempty"` // how many sessions of one are here now
 	Users   []roster.User `cbor:"a,omitempty"` // all who are here, if All
@@ -113,7 +113,7 @@ func (m *Module) hearAll(r *room, queue []heard) {
 			m.fill(r)
 		case cbor.Unmarshal(h.data, &n) != nil: // of an atrium that knows more
 		case n.Seq > 0:
-			events = append(events, live{n.Seq, n.Message})
+			events = append(events, live{n.Seq, mux.Raw(n.Message)})
 		default:
 			m.hear(r, h.node, &n)
 		}
@@ -125,7 +125,7 @@ func (m *Module) hearAll(r *room, queue []heard) {
 func (m *Module) hear(r *room, node string, n *note) {
 	now := time.Now()
 	if n.Message != nil {
-		m.publish(r, n.Message)
+		m.publish(r, mux.Raw(n.Message))
 	}
 	if n.All {
 		m.meet(r, r.others.Replace(node, n.Users, now))

@@ -21,7 +21,7 @@ func busTopic(documentID string) string { return "document/" + documentID }
 type note struct {
 	Changes *changesNote  `cbor:"c,omitempty"`
 	Erased  bool          `cbor:"e,omitempty"` // the document has been deleted
-	Shout   mux.Raw       `cbor:"s,omitempty"` // an ephemeral message
+	Shout   []byte        `cbor:"s,omitempty"` // an ephemeral message
 	Cursors []cursorNote  `cbor:"m,omitempty"` // those that have moved
 	User    *roster.User  `cbor:"u,omitempty"` // how many sessions of one are here now
 	Users   []roster.User `cbor:"a,omitempty"` // all who are here, if All
@@ -114,7 +114,7 @@ func (r *room) hear(e noted) {
 		r.look()
 	}
 	if n.Shout != nil {
-		r.module.opts.Mux.Publish(r.topic, n.Shout, nil)
+		r.module.opts.Mux.Publish(r.topic, mux.Raw(n.Shout), nil)
 	}
 	now := time.Now()
 	if n.All {

@@ -19,9 +19,9 @@ const busTopic = "metrics"
 
 // note is what a node tells the others.
 type note struct {
-	Version int64   `cbor:"v"`
-	Metric  string  `cbor:"n"`
-	Message mux.Raw `cbor:"m"` // dashboard:update
+	Version int64  `cbor:"v"`
+	Metric  string `cbor:"n"`
+	Message []byte `cbor:"m"` // dashboard:update
 }
 
 // told is what has been told of a metric.
@@ -46,7 +46,7 @@ func (m *Module) hearNodes() (stop func()) {
 	return m.opts.Bus.Listen(busTopic, bus.Listener{Message: func(_ string, data []byte) {
 		var n note
 		if cbor.Unmarshal(data, &n) == nil {
-			m.tellNewer(n.Metric, n.Version, n.Message)
+			m.tellNewer(n.Metric, n.Version, mux.Raw(n.Message))
 		}
 	}})
 }

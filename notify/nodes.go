@@ -24,8 +24,8 @@ const noteKind = "inbox"
 
 // note is what a node tells the others.
 type note struct {
-	Version int64   `cbor:"v"`
-	Message mux.Raw `cbor:"m"`
+	Version int64  `cbor:"v"`
+	Message []byte `cbor:"m"`
 }
 
 // inbox is that of a user with sessions on this node.
@@ -181,7 +181,7 @@ func (m *Module) read(b *inbox, fn func(tx *db.Tx) error, done func()) {
 func (m *Module) noted(userID string, data []byte) {
 	var n note
 	if cbor.Unmarshal(data, &n) == nil {
-		m.take(userID, event{n.Version, n.Message})
+		m.take(userID, event{n.Version, mux.Raw(n.Message)})
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"atrium/internal/scratch"
 )
 
 // asAtrium makes the test binary behave as atrium: so the tests meet the real
@@ -63,6 +65,10 @@ func atrium(settings ...string) *exec.Cmd {
 	return cmd
 }
 
+// onCluster has every server be a node of a cluster, the only one: what they do is
+// to be the same.
+var onCluster = flag.Bool("cluster", false, "run servers on Postgres and Redis")
+
 // testServer is an atrium that serves, over restarts on one data directory.
 type testServer struct {
 	t        *testing.T
@@ -89,6 +95,9 @@ func startServer(t *testing.T, settings ...string) *testServer {
 func newServer(t *testing.T, settings ...string) *testServer {
 	t.Helper()
 	s := &testServer{t: t, dir: t.TempDir(), addr: "127.0.0.1:0", settings: settings, log: newServerLog()}
+	if *onCluster {
+		s.settings = append(s.settings, "ATRIUM_DATABASE_URL="+scratch.Database(t), "ATRIUM_REDIS_URL="+scratch.Redis(t))
+	}
 	t.Cleanup(func() {
 		s.stop()
 		s.checkLog()
