@@ -407,6 +407,7 @@ func TestMoveAfterLeave(t *testing.T) {
 		alice.send(leaveDocumentMsg(doc))
 		alice.ask(moveMsg(doc, msg{"x": 1})) // acknowledged, if it overtakes the leave
 	}
+	alice.ask(leaveDocumentMsg(doc))
 	if answer := alice.ask(moveMsg(doc, msg{"x": 1})); outcome(answer) != "forbidden" {
 		t.Errorf("got %v, want forbidden", answer)
 	}

@@ -214,6 +214,9 @@ func (c *client) until(text string) (before []msg) {
 func openDB(t *testing.T, s *testServer) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, "atrium.db")+"?_pragma=busy_timeout(20000)")
+	if s.databaseURL != "" {
+		db, err = sql.Open("pgx", s.databaseURL)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

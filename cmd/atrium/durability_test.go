@@ -22,7 +22,7 @@ var killRounds = flag.Int("kill-rounds", 3, "how often each TestKill9 kills what
 // edit is written to a socket, it has been written to the log, and that synced.
 func TestSyncBeforeAck(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
+	s := newServer(t, onFile)
 	trace := filepath.Join(t.TempDir(), "trace")
 	s.wrapper = []string{"strace", "-f", "-y", "-x", "-s", "8192", "-e", "trace=write,writev,sendto,sendmsg,pwrite64,fsync,fdatasync", "-e", "signal=none", "-o", trace}
 	s.start()

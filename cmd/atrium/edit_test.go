@@ -142,7 +142,7 @@ func TestEditIsStored(t *testing.T) {
 // What has gathered meanwhile is one commit, and told under each one's name.
 func TestEditWaitsForTheStore(t *testing.T) {
 	t.Parallel()
-	s := startServer(t)
+	s := startServer(t, onFile)
 	s.errorsOK = true
 	doc := newDocument()
 	alice, bob := dial(t, s, "alice", docs("*", "write")).author(doc), dial(t, s, "bob", docs("*", "write"), inJSON).author(doc)

@@ -18,7 +18,7 @@ import (
 // all that it printed.
 func (s *testServer) command(name string, arguments ...string) (printed string, code int) {
 	s.t.Helper()
-	stdout, stderr, code := run(s.t, append([]string{name, "ATRIUM_DATA_DIR=" + s.dir}, arguments...)...)
+	stdout, stderr, code := run(s.t, append([]string{name, "ATRIUM_DATA_DIR=" + s.dir, "ATRIUM_DATABASE_URL=" + s.databaseURL}, arguments...)...)
 	return stdout + stderr, code
 }
 
@@ -351,8 +351,8 @@ func TestVerify(t *testing.T) {
 // TestCommandsNeedAStore, and that for themselves.
 func TestCommandsNeedAStore(t *testing.T) {
 	t.Parallel()
-	running := startServer(t)
-	nothing := newServer(t)
+	running := startServer(t, onFile)
+	nothing := newServer(t, onFile)
 	nothing.dir = filepath.Join(nothing.dir, "nothing")
 	dir := t.TempDir()
 	for name, arguments := range map[string][]string{"verify": nil, "export": {dir}, "import": {dir}} {

@@ -69,16 +69,20 @@ func atrium(settings ...string) *exec.Cmd {
 // to be the same.
 var onCluster = flag.Bool("cluster", false, "run servers on Postgres and Redis")
 
+// onFile is a setting of servers that are to have a SQLite file all the same.
+const onFile = "SQLite"
+
 // testServer is an atrium that serves, over restarts on one data directory.
 type testServer struct {
-	t        *testing.T
-	dir      string
-	addr     string
-	settings []string
-	wrapper  []string // a program to run it under
-	cmd      *exec.Cmd
-	log      *serverLog
-	errorsOK bool // ERROR lines are expected
+	t           *testing.T
+	dir         string
+	addr        string
+	databaseURL string // empty: it has a SQLite file
+	settings    []string
+	wrapper     []string // a program to run it under
+	cmd         *exec.Cmd
+	log         *serverLog
+	errorsOK    bool // ERROR lines are expected
 }
 
 // startServer starts atrium on a free port and a data directory of its own. When the
@@ -94,9 +98,11 @@ func startServer(t *testing.T, settings ...string) *testServer {
 // newServer is a server that is still to be started.
 func newServer(t *testing.T, settings ...string) *testServer {
 	t.Helper()
-	s := &testServer{t: t, dir: t.TempDir(), addr: "127.0.0.1:0", settings: settings, log: newServerLog()}
-	if *onCluster {
-		s.settings = append(s.settings, "ATRIUM_DATABASE_URL="+scratch.Database(t), "ATRIUM_REDIS_URL="+scratch.Redis(t))
+	s := &testServer{t: t, dir: t.TempDir(), addr: "127.0.0.1:0", log: newServerLog()}
+	s.settings = slices.DeleteFunc(slices.Clone(settings), func(x string) bool { return x == onFile })
+	if *onCluster && len(s.settings) == len(settings) {
+		s.databaseURL = scratch.Database(t)
+		s.settings = append(s.settings, "ATRIUM_DATABASE_URL="+s.databaseURL, "ATRIUM_REDIS_URL="+scratch.Redis(t))
 	}
 	t.Cleanup(func() {
 		s.stop()

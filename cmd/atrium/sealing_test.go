@@ -135,7 +135,7 @@ func TestSealedLog(t *testing.T) {
 // once, and nothing is wrong.
 func TestKill9WhileSealing(t *testing.T) {
 	t.Parallel()
-	s := startServer(t)
+	s := startServer(t, onFile)
 	var doc string
 	var told []change.Hash // of doc
 	for round := range *killRounds {

@@ -37,8 +37,8 @@ func run(t *testing.T, settings ...string) (stdout, stderr string, code int) {
 // TestStartUpMistakes: each is answered by one sentence that says what to do.
 func TestStartUpMistakes(t *testing.T) {
 	t.Parallel()
-	running := startServer(t)
-	newer := newServer(t)
+	running := startServer(t, onFile)
+	newer := newServer(t, onFile)
 	newer.start()
 	newer.stop()
 	if _, err := openDB(t, newer).Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`); err != nil {

@@ -11,7 +11,7 @@ import (
 // is told of them; when they can, everybody is, with nobody asking again.
 func TestStoreFailsForAWhile(t *testing.T) {
 	t.Parallel()
-	s := startServer(t)
+	s := startServer(t, onFile)
 	s.errorsOK = true
 	failing, other := newDocument(), newDocument()
 	alice := dial(t, s, "alice", docs("*", "write")).author(failing)
@@ -78,7 +78,7 @@ func TestLoadFailsClosed(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := startServer(t)
+			s := startServer(t, onFile)
 			s.errorsOK = true
 			damaged, other := newDocument(), newDocument()
 			owner := dial(t, s, "owner", docs("*", "write"))
