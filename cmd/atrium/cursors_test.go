@@ -301,7 +301,7 @@ func TestNewcomerGetsAllCursors(t *testing.T) {
 // busy with a commit and about to tell of other cursors.
 func TestFirstMoveIsNotLost(t *testing.T) {
 	t.Parallel()
-	s := startServer(t)
+	s := startServer(t, onFile)
 	doc := existingDocument(t, s)
 	watcher, busy := moverIn(t, s, doc, "watcher"), moverIn(t, s, doc, "busy")
 	author := dial(t, s, "author", docs("*", "write")).author(doc)

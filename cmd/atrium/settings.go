@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"atrium/internal/auth"
+	"atrium/internal/bus"
 	"atrium/internal/db"
 )
 
@@ -117,6 +118,11 @@ func (c *serveCommand) authOptions() (auth.Options, error) {
 func (c *serveCommand) check() error {
 	if c.RedisURL != "" && c.DatabaseURL == "" {
 		return errors.New("ATRIUM_REDIS_URL is set without ATRIUM_DATABASE_URL: the nodes of a cluster share a Postgres database, too")
+	}
+	if c.RedisURL != "" {
+		if err := bus.CheckURL(c.RedisURL); err != nil {
+			return err
+		}
 	}
 	host, _, err := net.SplitHostPort(c.Addr)
 	if err != nil {

@@ -77,7 +77,7 @@ func TestStopWhilePeopleWrite(t *testing.T) {
 // told to stop is stored, and acknowledged, before its author is sent away.
 func TestStopCommitsWhatWasAccepted(t *testing.T) {
 	t.Parallel()
-	s := startServer(t)
+	s := startServer(t, onFile)
 	doc := newDocument()
 	alice := dial(t, s, "alice", docs("*", "write")).author(doc)
 	alice.write()

@@ -69,9 +69,9 @@ type Stats struct {
 
 // New returns a bus, which connects, again and again if need be, by itself.
 func New(o Options) (*Bus, error) {
-	settings, err := redis.ParseURL(o.URL)
-	if err != nil { // which may repeat a password
-		return nil, errors.New("ATRIUM_REDIS_URL is not an address such as redis://user:password@host:6379/0")
+	settings, err := parseURL(o.URL)
+	if err != nil {
+		return nil, err
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -89,6 +89,21 @@ func New(o Options) (*Bus, error) {
 	b.running.Go(b.receive)
 	b.running.Go(b.send)
 	return b, nil
+}
+
+// CheckURL finds mistakes in an address. Its error does not repeat it: there may be
+// a password in it.
+func CheckURL(address string) error {
+	_, err := parseURL(address)
+	return err
+}
+
+func parseURL(address string) (*redis.Options, error) {
+	settings, err := redis.ParseURL(address)
+	if err != nil {
+		return nil, errors.New("ATRIUM_REDIS_URL is not an address such as redis://user:password@host:6379/0")
+	}
+	return settings, nil
 }
 
 // Node names this node, differently at each start. It is empty for one alone.

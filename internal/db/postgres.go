@@ -107,13 +107,17 @@ func migratePostgres(ctx context.Context, config pgx.ConnConfig) error {
 	return migrate(ctx, goose.DialectPostgres, pool) // closing the connection unlocks
 }
 
-// bareError is a failure to connect without the settings that it happened with.
+// bareError is a failure to connect without the settings that it happened with, at
+// the first address that was tried.
 func bareError(err error) error {
 	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
-		return connect.Unwrap()
+	if !errors.As(err, &connect) {
+		return err
 	}
-	return err
+	if all, ok := connect.Unwrap().(interface{ Unwrap() []error }); ok && len(all.Unwrap()) > 0 {
+		return all.Unwrap()[0]
+	}
+	return connect.Unwrap()
 }
 
 // writePostgres runs a transaction, again if it collides with another: what it did
