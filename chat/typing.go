@@ -45,25 +45,21 @@ func (m *Module) typing(msg *mux.Message) (mux.Acknowledgement, error) {
 		m.hush(r, p, s)
 		return nil, nil
 	}
-	if p.typing == nil || p.typing.session != s {
-		if p.typing == nil {
-			m.tellTyping(r, p, s, true)
-		} else {
-			p.typing.end.Stop()
-		}
-		t := &typing{session: s}
-		p.typing = t
-		t.end = time.AfterFunc(m.opts.TypingFor, func() {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			if p.typing == t {
-				m.hush(r, p, s)
-			}
-		})
-		return nil, nil
+	if p.typing == nil {
+		m.tellTyping(r, p, s, true)
+	} else {
+		p.typing.end.Stop()
+		m.tellNodes(r.id, &note{Typing: &typingNote{p.user.ID, p.user.Name, true}}) // they have an end of their own
 	}
-	p.typing.end.Reset(m.opts.TypingFor)
-	m.tellNodes(r.id, &note{Typing: &typingNote{p.user.ID, p.user.Name, true}}) // they have an end of their own
+	t := &typing{session: s} // a new one: the end of the last one may be under way
+	p.typing = t
+	t.end = time.AfterFunc(m.opts.TypingFor, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if p.typing == t {
+			m.hush(r, p, s)
+		}
+	})
 	return nil, nil
 }
 

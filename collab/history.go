@@ -73,19 +73,19 @@ type (
 )
 
 // historyRoutes registers the calls about what documents have been.
-func (m *Module) historyRoutes(a *api.API, tags []string) {
-	api.Get(a, huma.Operation{
+func (m *Module) historyRoutes(a *api.API, tags []string, gate *api.Gate) {
+	api.Get(a, api.Through(gate, huma.Operation{
 		Method: http.MethodGet, Path: "/documents/{documentId}/history", OperationID: "document-history", Tags: tags,
 		Summary: "A document's changes", Description: "Who made them, and when.",
-	}, mayDo(auth.Read), m.historyCall)
-	api.Get(a, huma.Operation{
+	}), mayDo(auth.Read), m.historyCall)
+	api.Get(a, api.Through(gate, huma.Operation{
 		Method: http.MethodGet, Path: "/documents/{documentId}/diff", OperationID: "diff-document", Tags: tags,
 		Summary: "What has changed between two states", Description: "As a JSON patch.",
-	}, mayDo(auth.Read), m.diffCall)
-	api.Get(a, huma.Operation{
+	}), mayDo(auth.Read), m.diffCall)
+	api.Get(a, api.Through(gate, huma.Operation{
 		Method: http.MethodGet, Path: "/documents", OperationID: "list-documents", Tags: tags,
 		Summary: "All documents",
-	}, api.Backend, func(ctx context.Context, in *listQuery) (*listPage, error) {
+	}), api.Backend, func(ctx context.Context, in *listQuery) (*listPage, error) {
 		out := new(listPage)
 		var err error
 		out.Body.Documents, out.Body.More, err = m.store.list(ctx, in.After, in.Limit)

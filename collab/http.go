@@ -29,6 +29,10 @@ const (
 	typeJSONPatch  = "application/json-patch+json"
 
 	maxImport = 64 << 20 // bytes
+
+	// Calls at once: each may hold a document and a body in memory.
+	maxCalls   = 16
+	maxImports = 2
 )
 
 type (
@@ -116,16 +120,17 @@ func (p *DocumentPath) id() (string, error) {
 func (m *Module) Routes(a *api.API) {
 	tags := []string{"Documents"}
 	patience := time.Minute
-	api.Do(a, huma.Operation{
+	gate, imports := api.NewGate(maxCalls), api.NewGate(maxImports)
+	api.Do(a, api.Through(gate, huma.Operation{
 		Method: http.MethodPost, Path: "/documents", OperationID: "create-document", Tags: tags, DefaultStatus: http.StatusCreated,
 		MaxBodyBytes: materialize.MaxInput + 64<<10, BodyReadTimeout: patience,
 		Summary: "Create a document", Description: "One that is there already, by its id or the Idempotency-Key, is left as it is, and told.",
-	}, mayCreate, m.createCall)
-	api.Get(a, huma.Operation{
+	}), mayCreate, m.createCall)
+	api.Get(a, api.Through(gate, huma.Operation{
 		Method: http.MethodGet, Path: "/documents/{documentId}", OperationID: "read-document", Tags: tags,
 		Summary: "A document's content", Description: "As JSON; with Accept: " + typeAutomerge + " as Automerge stores it. The ETag is the heads.",
-	}, mayDo(auth.Read), m.readCall)
-	api.Do(a, huma.Operation{
+	}), mayDo(auth.Read), m.readCall)
+	api.Do(a, api.Through(gate, huma.Operation{
 		Method: http.MethodPatch, Path: "/documents/{documentId}", OperationID: "patch-document", Tags: tags,
 		MaxBodyBytes: materialize.MaxInput + 64<<10, BodyReadTimeout: patience, SkipValidateBody: true, // huma takes any of the schemas below
 		Summary:     "Change a document",
@@ -133,27 +138,27 @@ func (m *Module) Routes(a *api.API) {
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			typeMergePatch: {Schema: &huma.Schema{}}, typeJSONPatch: {Schema: &huma.Schema{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeObject}}},
 		}},
-	}, mayDo(auth.Write), m.patchCall)
-	api.Do(a, huma.Operation{
+	}), mayDo(auth.Write), m.patchCall)
+	api.Do(a, api.Through(gate, huma.Operation{
 		Method: http.MethodPost, Path: "/documents/{documentId}/restore", OperationID: "restore-document", Tags: tags, DefaultStatus: http.StatusOK,
 		Summary: "Bring an old content back", Description: "By a new change. Marks of texts do not come back.",
-	}, mayDo(auth.Write), m.restoreCall)
-	api.Do(a, huma.Operation{
+	}), mayDo(auth.Write), m.restoreCall)
+	api.Do(a, api.Through(imports, huma.Operation{
 		Method: http.MethodPost, Path: "/documents/{documentId}/import", OperationID: "import-document", Tags: tags, DefaultStatus: http.StatusOK,
 		MaxBodyBytes: maxImport, BodyReadTimeout: patience,
 		Summary: "Merge an Automerge file into a document", Description: "A document that is not there is made.",
-	}, mayDo(auth.Write), m.importCall)
-	api.Do(a, huma.Operation{
+	}), mayDo(auth.Write), m.importCall)
+	api.Do(a, api.Through(gate, huma.Operation{
 		Method: http.MethodDelete, Path: "/documents/{documentId}", OperationID: "delete-document", Tags: tags, DefaultStatus: http.StatusNoContent,
 		Summary: "Delete a document", Description: "For everyone, and for good: its id cannot be used again.",
-	}, mayDo(auth.Write), func(ctx context.Context, in *DocumentPath) (*empty, error) {
+	}), mayDo(auth.Write), func(ctx context.Context, in *DocumentPath) (*empty, error) {
 		id, err := in.id()
 		if err == nil {
 			err = m.erase(ctx, id, api.CallerOf(ctx).UserID())
 		}
 		return new(empty), problem(err)
 	})
-	m.historyRoutes(a, tags)
+	m.historyRoutes(a, tags, gate)
 }
 
 func (m *Module) createCall(ctx context.Context, in *createDocument) (*createdDocument, error) {

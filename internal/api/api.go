@@ -196,6 +196,9 @@ func describeKey(op *huma.Operation) {
 func (a *API) describe(op *huma.Operation, access Access) {
 	op.Security = []map[string][]string{{"bearer": {}}}
 	op.Middlewares = append(op.Middlewares, a.authorise(access))
+	if g, ok := op.Metadata[gateKey].(*Gate); ok {
+		op.Middlewares = append(op.Middlewares, a.pass(g))
+	}
 	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
 }
 
