@@ -47,6 +47,7 @@ lint: web/node_modules/.package-lock.json
 stress: tools bin/atrium-race
 	go test ./collab/docsync -run Simulated -rounds $(or $(ROUNDS),20000)
 	go test -race -timeout 60m ./cmd/atrium -kill-rounds $(or $(ROUNDS),50)
+	go test -race -timeout 60m ./cmd/atrium -cluster
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),50) npx vitest run interop/kill.test.ts
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),200) npx vitest run interop/rounds.test.ts
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),200) npx vitest run interop/patches.test.ts
@@ -79,10 +80,11 @@ bench: build
 JS_SERVER = exec node web/bench/automerge-server.mjs
 
 # What the tests need besides Go: name of the command, then of the Debian package.
-TOOLS = gcc:gcc node:nodejs npm:npm chromium:chromium strace:strace sqlite3:sqlite3
+TOOLS = gcc:gcc node:nodejs npm:npm chromium:chromium strace:strace sqlite3:sqlite3 redis-server:redis-server nginx:nginx-light
 
 tools:
-	@missing=; for t in $(TOOLS); do command -v "$${t%%:*}" >/dev/null || missing="$$missing $${t##*:}"; done; \
+	@missing=; for t in $(TOOLS); do PATH=$$PATH:/usr/sbin command -v "$${t%%:*}" >/dev/null || missing="$$missing $${t##*:}"; done; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
