@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
+	"golang.org/x/time/rate"
 
 	"atrium/internal/bus"
 	"atrium/internal/mux"
@@ -162,7 +163,6 @@ func (r *room) look() (grown bool) {
 	if r.gone || !r.module.opts.DB.Shared() {
 		return false
 	}
-	r.lookedAt = time.Now()
 	before := r.version
 	if err := r.extend(); err != nil {
 		r.log.Warn("document cannot be read; trying again", "error", err)
@@ -170,12 +170,25 @@ func (r *room) look() (grown bool) {
 	return r.version > before
 }
 
-// lookEvery is how often a room looks because of what its peers say.
-const lookEvery = 200 * time.Millisecond
+// How often a room looks in vain because of what its peers say.
+const (
+	vainBurst     = 20
+	vainPerSecond = 5
+)
 
 // lookFor is look because of a peer that names what is not here.
 func (r *room) lookFor() (grown bool) {
-	return time.Since(r.lookedAt) >= lookEvery && r.look()
+	if r.vain == nil {
+		r.vain = rate.NewLimiter(vainPerSecond, vainBurst)
+	}
+	if r.vain.Tokens() < 1 {
+		return false
+	}
+	if r.look() {
+		return true
+	}
+	r.vain.Allow()
+	return false
 }
 
 // meet counts who is on other nodes among the users.

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"atrium/collab/awareness"
 	"atrium/collab/change"
 	"atrium/collab/docsync"
@@ -52,7 +54,7 @@ type room struct {
 	others    roster.Roster           // who is on other nodes
 	here      map[string]*roster.User // who is on this one, as the others know it
 	announced bool                    // that somebody is, the last time
-	lookedAt  time.Time               // at the database, for what other nodes did
+	vain      *rate.Limiter           // of looks at the database that bring nothing; nil: none so far
 
 	pace   awareness.Pace // of telling of cursors
 	tickAt time.Time      // when to; zero: nothing has moved
