@@ -31,7 +31,9 @@ func (m *Module) mention(tx *db.Tx, cm *Message) (deliveries []func(), err error
 	if m.opts.Mentioned == nil {
 		return nil, nil
 	}
-	for _, userID := range mentions(cm.Content) {
+	mentioned := mentions(cm.Content)
+	slices.Sort(mentioned) // the same order for all who write
+	for _, userID := range mentioned {
 		if userID == cm.User.ID {
 			continue
 		}

@@ -37,6 +37,9 @@ var (
 	abandonedDesc   = describe("changes_abandoned_total", "Batches of changes given up because the store failed.")
 	commitsDesc     = describe("commit_seconds", "How long commits took.")
 	writesDesc      = describe("writes_total", "Writes, many of which may share a commit.")
+	busDesc         = describe("bus_connected", "Whether other nodes can be heard.")
+	busMessagesDesc = describe("bus_messages_total", "Messages from and to other nodes, and those that could not be sent.", "way")
+	busLostDesc     = describe("bus_lost_total", "Times that Redis went away.")
 	webhooksDesc    = describe("webhooks_total", "Webhooks delivered and given up, and attempts that are made again.", "outcome")
 )
 
@@ -76,6 +79,18 @@ func (m exporter) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstHistogram(commitsDesc, n, latencies.Sum.Seconds(), upTo)
 	_, writes := m.db.Commits()
 	count(writesDesc, writes)
+	if m.bus != nil {
+		connected := int64(0)
+		if m.bus.Connected() {
+			connected = 1
+		}
+		gauge(busDesc, connected)
+		stats := m.bus.Stats()
+		count(busMessagesDesc, stats.In.Load(), "in")
+		count(busMessagesDesc, stats.Out.Load(), "out")
+		count(busMessagesDesc, stats.Dropped.Load(), "dropped")
+		count(busLostDesc, stats.Lost.Load())
+	}
 	if m.webhooks != nil {
 		hooks := m.webhooks.Stats()
 		count(webhooksDesc, hooks.Delivered.Load(), "delivered")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -145,7 +146,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	}
 	s.notify = notify.New(notify.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Logger: log})
 	s.chat = chat.New(chat.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Mentioned: s.mentioned, Logger: log})
-	s.dashboard = dashboard.New(dashboard.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Own: (&vitals{server: s}).values, Logger: log})
+	s.dashboard = dashboard.New(dashboard.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Own: newVitals(s).values, Logger: log})
 	if s.contents, err = newWorkers(log); err != nil {
 		return nil, err
 	}
@@ -202,6 +203,10 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 // serve serves until ctx is done, then drains: no new sessions, what has been
 // accepted is committed, sessions are told to come back later.
 func (s *server) serve(ctx context.Context) error {
+	telling := make(chan struct{})
+	if s.bus != nil {
+		go s.tellVitals(telling)
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(s.listener) }()
 	var err error
@@ -210,6 +215,7 @@ func (s *server) serve(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
+	close(telling)
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	s.mux.StopReading()
@@ -269,18 +275,22 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 		status(w, http.StatusServiceUnavailable, "draining")
 	case s.db.Ping(ctx) != nil:
 		status(w, http.StatusServiceUnavailable, "database unreachable")
-	case !s.bus.Connected():
-		status(w, http.StatusOK, "ok, but Redis is away: other nodes are heard with delay")
+	case !s.bus.Connected(): // clients are served all the same, and hear other nodes with delay
+		answer(w, http.StatusOK, map[string]string{"status": "ok", "bus": "lost"})
 	default:
 		status(w, http.StatusOK, "ok")
 	}
 }
 
 func status(w http.ResponseWriter, code int, text string) {
+	answer(w, code, map[string]string{"status": text})
+}
+
+func answer(w http.ResponseWriter, code int, body map[string]string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	fmt.Fprintf(w, "{\"status\":%q}\n", text)
+	json.NewEncoder(w).Encode(body)
 }
 
 // version is the module's version, or the commit that it was built from.
