@@ -11,7 +11,7 @@ const (
 	// Every is how often a node tells the whole.
 	Every = 15 * time.Second
 	// Age is after how long without a word a node is taken for gone.
-	Age = 40 * time.Second
+	Age = 35 * time.Second
 )
 
 // User is somebody's sessions on one node.
