@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,15 +18,16 @@ import (
 // postgresBin is where Debian has Postgres' programs.
 const postgresBin = "/usr/lib/postgresql/*/bin/"
 
-// NewPostgres starts a server of its own, which ends with the test.
-func NewPostgres(t testing.TB) *Server {
+// NewPostgres starts a server of its own, which ends with the test. Settings are
+// those of postgresql.conf, such as "fsync=on": it is off unless they say so.
+func NewPostgres(t T, settings ...string) *Server {
 	t.Helper()
-	s := startPostgres(t)
+	s := startPostgres(t, settings...)
 	t.Cleanup(func() { s.stdin.Close() })
 	return s
 }
 
-func startPostgres(t testing.TB) *Server {
+func startPostgres(t T, settings ...string) *Server {
 	t.Helper()
 	dir := tempDir(t)
 	data := filepath.Join(dir, "data")
@@ -44,6 +44,9 @@ func startPostgres(t testing.TB) *Server {
 		// A killed server loses nothing without fsync; a machine would.
 		command: []string{find(t, "postgres", postgresBin+"postgres"), "-D", data, "-h", "127.0.0.1", "-p", port, "-k", "", "-F",
 			"-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "log_min_messages=warning"},
+	}
+	for _, setting := range settings { // the last one holds
+		s.command = append(s.command, "-c", setting)
 	}
 	s.answers = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -64,7 +67,7 @@ func (s *Server) URL(database string) string {
 }
 
 // CreateDatabase makes an empty one, and returns its address.
-func (s *Server) CreateDatabase(t testing.TB) string {
+func (s *Server) CreateDatabase(t T) string {
 	t.Helper()
 	return createDatabase(t, s.URL("postgres"))
 }
@@ -77,7 +80,7 @@ var (
 
 // Database returns the address of an empty Postgres database: on the server of
 // ATRIUM_TEST_POSTGRES_URL, or on one that all tests of this process share.
-func Database(t testing.TB) string {
+func Database(t T) string {
 	t.Helper()
 	shared.Do(func() {
 		if sharedURL = os.Getenv("ATRIUM_TEST_POSTGRES_URL"); sharedURL == "" {
@@ -90,7 +93,7 @@ func Database(t testing.TB) string {
 	return createDatabase(t, sharedURL)
 }
 
-func createDatabase(t testing.TB, server string) string {
+func createDatabase(t T, server string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

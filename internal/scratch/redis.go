@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,14 +11,14 @@ import (
 
 // NewRedis starts a server of its own, which ends with the test. It keeps nothing
 // when it is killed.
-func NewRedis(t testing.TB) *Server {
+func NewRedis(t T) *Server {
 	t.Helper()
 	s := startRedis(t)
 	t.Cleanup(func() { s.stdin.Close() })
 	return s
 }
 
-func startRedis(t testing.TB) *Server {
+func startRedis(t T) *Server {
 	t.Helper()
 	addr, port := freeAddr(t)
 	s := &Server{
@@ -47,7 +46,7 @@ var (
 
 // Redis returns the address of a Redis that others may use, too: that of
 // ATRIUM_TEST_REDIS_URL, or one that all tests of this process share.
-func Redis(t testing.TB) string {
+func Redis(t T) string {
 	t.Helper()
 	sharedRedis.Do(func() {
 		if sharedRedisURL = os.Getenv("ATRIUM_TEST_REDIS_URL"); sharedRedisURL == "" {

@@ -2,7 +2,7 @@
 // installed, each on a free port and in a temporary directory. They end with the
 // process that has started them, also when that is killed.
 //
-// It is for tests alone.
+// It is for tests and for measuring alone.
 package scratch
 
 import (
@@ -15,18 +15,25 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
-	"testing"
 	"time"
 )
 
 // patience is how long a server may take to start, beside other work.
 const patience = time.Minute
 
+// T is whom a server is started for: a test, or who takes its place (see run).
+type T interface {
+	Helper()
+	Cleanup(f func())
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // Server is one that has been started, or is down for a while.
 type Server struct {
 	Addr string // host:port, the same for its whole life
 
-	t       testing.TB
+	t       T
 	dir     string
 	command []string
 	answers func() error // nil once it can be used
@@ -36,7 +43,7 @@ type Server struct {
 }
 
 // freeAddr is an address on loopback that nobody listens on at the moment.
-func freeAddr(t testing.TB) (addr, port string) {
+func freeAddr(t T) (addr, port string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -48,7 +55,7 @@ func freeAddr(t testing.TB) (addr, port string) {
 }
 
 // unprivileged is whom servers run as that refuse to be root; nil: we are not.
-func unprivileged(t testing.TB) *syscall.Credential {
+func unprivileged(t T) *syscall.Credential {
 	t.Helper()
 	if os.Getuid() != 0 {
 		return nil
@@ -64,7 +71,7 @@ func unprivileged(t testing.TB) *syscall.Credential {
 
 // tempDir makes a directory that the unprivileged user owns, below one that
 // everybody may enter. It goes when the server does, whatever becomes of the test.
-func tempDir(t testing.TB) string {
+func tempDir(t T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "atrium-scratch-")
 	if err != nil {
@@ -79,7 +86,7 @@ func tempDir(t testing.TB) string {
 }
 
 // find returns an installed program, which may stand outside of the path.
-func find(t testing.TB, name string, elsewhere ...string) string {
+func find(t T, name string, elsewhere ...string) string {
 	t.Helper()
 	for _, pattern := range elsewhere {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
