@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -160,7 +161,26 @@ func (s *Server) Kill() {
 
 // Stall stops a server so that it does not answer, and neither hangs up; Resume
 // has it go on.
-func (s *Server) Stall() { syscall.Kill(-s.cmd.Process.Pid, syscall.SIGSTOP) }
+func (s *Server) Stall() { s.signal(syscall.SIGSTOP) }
 
 // Resume undoes Stall.
-func (s *Server) Resume() { syscall.Kill(-s.cmd.Process.Pid, syscall.SIGCONT) }
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+// signal reaches all of a server's processes; Postgres' have groups of their own.
+func (s *Server) signal(sig syscall.Signal) {
+	children := make(map[int][]int)
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		text, _ := os.ReadFile(path)
+		_, rest, _ := strings.Cut(string(text), ") ") // behind the program's name
+		var pid, parent int
+		var state string
+		fmt.Sscan(string(text), &pid)
+		fmt.Sscan(rest, &state, &parent)
+		children[parent] = append(children[parent], pid)
+	}
+	for all := []int{s.cmd.Process.Pid}; len(all) > 0; all = all[1:] {
+		syscall.Kill(all[0], sig)
+		all = append(all, children[all[0]]...)
+	}
+}
