@@ -149,6 +149,9 @@ func migrate(ctx context.Context, dialect goose.Dialect, conn *sql.DB) error {
 	if current > newest {
 		return fmt.Errorf("the database has schema %d and this atrium knows only %d: run a newer atrium", current, newest)
 	}
+	if current == newest {
+		return nil
+	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate database: %w", err)
 	}

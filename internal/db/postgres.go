@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	maxConns = 20               // of one node, unless pool_max_conns in the URL says so
-	maxWrite = 20 * time.Second // of a transaction, and of waiting for a connection
-	maxRuns  = 8                // of a transaction that collides with others
+	maxConns = 20                    // of one node, unless pool_max_conns in the URL says so
+	maxWrite = 20 * time.Second      // of a transaction, and of waiting for a connection
+	maxRuns  = 8                     // of a transaction that collides with others
+	pause    = 50 * time.Millisecond // before it is run again, about
 
 	// migrateLock is the advisory lock of whoever migrates.
 	migrateLock = 0x61747269756d // "atrium"
@@ -130,7 +131,7 @@ func (db *DB) writePostgres(ctx context.Context, fn func(tx *Tx) error) error {
 		if !collided(err) || run == maxRuns {
 			return err
 		}
-		time.Sleep(time.Duration(rand.Int64N(int64(run) * int64(5*time.Millisecond))))
+		time.Sleep(rand.N(time.Duration(run) * pause))
 	}
 }
 
