@@ -2,7 +2,7 @@ package presence
 
 import (
 	"context"
-	"hash/maphash"
+	"maps"
 	"time"
 
 	"atrium/internal/mux"
@@ -48,29 +48,44 @@ func (m *Module) subscribe(msg *mux.Message) (mux.Acknowledgement, error) {
 		return nil, err
 	}
 	s := msg.Session
-	m.mu.Lock()
-	if m.subs[s] == nil {
-		m.subs[s] = make(subs)
-	}
-	for _, id := range ids {
-		m.subs[s][id] = struct{}{}
-	}
-	tooMany := len(m.subs[s]) > maxSubscriptions
-	if tooMany {
-		for _, id := range ids {
-			delete(m.subs[s], id)
-		}
-	}
-	m.mu.Unlock()
-	if tooMany {
+	if !m.add(s, ids) {
 		return nil, mux.NewError(mux.BadRequest, msg.Type+": too many users for one session")
 	}
 	// First the subscription, then the look: what changes in between is told twice.
 	for _, id := range ids {
 		m.opts.Mux.Subscribe(s, topic(id))
 	}
-	states, err := m.States(context.Background(), ids)
-	return &usersAck{Users: states}, err
+	now := m.look(context.Background(), ids)
+	states, err := m.shown(context.Background(), now)
+	if err != nil {
+		return nil, err
+	}
+	msg.Reply().Ack(&usersAck{Users: states})
+	m.catchUp(s, now)
+	return mux.Later, nil
+}
+
+// add adds to whom a session has subscribed to, unless they are too many.
+func (m *Module) add(s *mux.Session, ids []string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := maps.Clone(m.subs[s])
+	if all == nil {
+		all = make(subs)
+	}
+	for _, id := range ids {
+		all[id] = struct{}{}
+	}
+	if len(all) > maxSubscriptions {
+		return false
+	}
+	for id := range all {
+		if _, before := m.subs[s][id]; !before {
+			m.watch(id)
+		}
+	}
+	m.subs[s] = all
+	return true
 }
 
 func (m *Module) unsubscribe(msg *mux.Message) (mux.Acknowledgement, error) {
@@ -78,14 +93,17 @@ func (m *Module) unsubscribe(msg *mux.Message) (mux.Acknowledgement, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
-	for _, id := range ids {
-		delete(m.subs[msg.Session], id)
-	}
-	m.mu.Unlock()
 	for _, id := range ids {
 		m.opts.Mux.Unsubscribe(msg.Session, topic(id))
 	}
+	m.mu.Lock()
+	for _, id := range ids {
+		if _, ok := m.subs[msg.Session][id]; ok {
+			delete(m.subs[msg.Session], id)
+			m.unwatch(id)
+		}
+	}
+	m.mu.Unlock()
 	states, err := m.States(context.Background(), ids)
 	return &usersAck{Users: states}, err
 }
@@ -116,66 +134,30 @@ func (m *Module) set(msg *mux.Message) (mux.Acknowledgement, error) {
 	default:
 		return nil, mux.NewError(mux.BadRequest, msg.Type+": status must be online, away or busy")
 	}
-	id := msg.Session.Identity().UserID
-	m.mu.Lock()
-	u := m.users[id]
-	news := u != nil && u.status != req.Status
-	if news {
-		u.status = req.Status
-	}
-	m.mu.Unlock()
-	if news {
-		m.tell(id)
-	}
+	m.users.set(msg.Session.Identity().UserID, req.Status)
 	return nil, nil
-}
-
-var seed = maphash.MakeSeed()
-
-// tell tells a user's subscribers how the user is now. Whoever has changed that
-// calls it afterwards: the last one tells the newest.
-func (m *Module) tell(userID string) {
-	lock := &m.telling[maphash.String(seed, userID)%uint64(len(m.telling))]
-	lock.Lock()
-	defer lock.Unlock()
-	m.mu.Lock()
-	s, _ := m.state(userID, time.Now())
-	m.mu.Unlock()
-	if s.LastSeen == nil { // it has just gone
-		s.LastSeen = timestamp(time.Now())
-	}
-	m.opts.Mux.PublishLatest(topic(userID), "", &updateMessage{
-		Type: "presence:update", UserID: userID, Status: s.Status, LastSeen: s.LastSeen,
-	}, nil)
-}
-
-// state returns how a user is, as far as is known in memory. It is called with
-// mu held, and reports false for who is not online.
-func (m *Module) state(userID string, now time.Time) (State, bool) {
-	u := m.users[userID]
-	if u == nil {
-		return State{UserID: userID, Status: Offline}, false
-	}
-	return State{userID, u.status, timestamp(now), u.sessions}, true
 }
 
 // States returns how users are, in their order.
 func (m *Module) States(ctx context.Context, userIDs []string) ([]State, error) {
-	states := make([]State, len(userIDs))
-	var absent []int
-	now := time.Now()
-	m.mu.Lock()
-	for i, id := range userIDs {
-		var online bool
-		if states[i], online = m.state(id, now); !online {
+	return m.shown(ctx, m.look(ctx, userIDs))
+}
+
+// shown returns states as clients see them.
+func (m *Module) shown(ctx context.Context, now []state) ([]State, error) {
+	states := make([]State, len(now))
+	ids := make([]string, len(now))
+	var absent []int // of whom the store knows when they were seen
+	for i, st := range now {
+		states[i], ids[i] = st.shown(), st.userID
+		if states[i].LastSeen == nil {
 			absent = append(absent, i)
 		}
 	}
-	m.mu.Unlock()
 	if len(absent) == 0 {
 		return states, nil
 	}
-	seen, err := m.store.lastSeen(ctx, userIDs, absent)
+	seen, err := m.store.lastSeen(ctx, ids, absent)
 	if err != nil {
 		return nil, err
 	}
@@ -185,6 +167,26 @@ func (m *Module) States(ctx context.Context, userIDs []string) ([]State, error) 
 		}
 	}
 	return states, nil
+}
+
+// shown leaves out LastSeen if the store knows it.
+func (st *state) shown() State {
+	s := State{UserID: st.userID, Status: st.status, Sessions: st.sessions}
+	switch {
+	case st.status != Offline:
+		s.LastSeen = timestamp(time.Now())
+	case !st.at.IsZero():
+		s.LastSeen = timestamp(st.at)
+	}
+	return s
+}
+
+func (st *state) update() *updateMessage {
+	s := st.shown()
+	if s.LastSeen == nil { // it has just gone
+		s.LastSeen = timestamp(time.Now())
+	}
+	return &updateMessage{Type: "presence:update", UserID: s.UserID, Status: s.Status, LastSeen: s.LastSeen}
 }
 
 func timestamp(t time.Time) *string {

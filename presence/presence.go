@@ -4,6 +4,9 @@
 //
 // It decides nothing about access to anything else, and knows users only by the
 // id in their token.
+//
+// Locks: telling is taken before Module.mu; under that, only those of the bus. The
+// registries' locks are leaves.
 package presence
 
 import (
@@ -13,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"atrium/internal/bus"
 	"atrium/internal/db"
 	"atrium/internal/limit"
 	"atrium/internal/mux"
@@ -22,6 +26,7 @@ import (
 type Options struct {
 	DB  *db.DB   // required
 	Mux *mux.Mux // required; New registers routes and hooks
+	Bus *bus.Bus // nil: there is one node
 
 	// Grace is how long a user whose last connection has dropped is not said to
 	// have gone; default: 10 s. After a start it holds for those seen just before.
@@ -32,24 +37,24 @@ type Options struct {
 
 // Module is safe for concurrent use.
 type Module struct {
-	opts    Options
-	store   store
-	log     *slog.Logger
-	started time.Time
+	opts  Options
+	store store
+	users registry
+	log   *slog.Logger
+	pace  pace
 
-	mu      sync.Mutex
-	users   map[string]*user      // those who are online; guarded by mu
-	subs    map[*mux.Session]subs // guarded by mu
-	revoked map[string]time.Time  // tokens issued before are refused; guarded by mu
-	telling [64]sync.Mutex        // by user id: one tells of a user at a time; taken before mu
-}
+	ctx     context.Context // done when Close has been called
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	stop    func()        // ends listening to revocations
+	doubts  chan struct{} // holds a token when there are any
 
-// user is somebody who is online, or has just dropped.
-type user struct {
-	sessions int
-	status   Status
-	leaving  *time.Timer // ends the grace; nil: there are sessions
-	lastSeen time.Time   // while leaving
+	mu       sync.Mutex
+	subs     map[*mux.Session]subs // guarded by mu
+	watched  map[string]*watch     // who is subscribed to, by user id; guarded by mu
+	doubtful map[string]struct{}   // those of them who are to be read again; guarded by mu
+	revoked  map[string]time.Time  // tokens issued before are refused; guarded by mu
+	telling  [64]sync.Mutex        // by user id: one tells of a user at a time; taken before mu
 }
 
 // subs are whom a session has subscribed to.
@@ -68,6 +73,10 @@ const (
 
 // New returns the module, plugged into o.Mux.
 func New(ctx context.Context, o Options) (*Module, error) {
+	return newModule(ctx, o, pace{lifetime: 45 * time.Second, refresh: 15 * time.Second, sweep: time.Second, reread: 15 * time.Second})
+}
+
+func newModule(ctx context.Context, o Options, p pace) (*Module, error) {
 	if o.Grace == 0 {
 		o.Grace = 10 * time.Second
 	}
@@ -75,16 +84,26 @@ func New(ctx context.Context, o Options) (*Module, error) {
 		o.Logger = slog.Default()
 	}
 	m := &Module{
-		opts: o, store: store{o.DB}, log: o.Logger, started: time.Now(),
-		users: make(map[string]*user),
-		subs:  make(map[*mux.Session]subs),
+		opts: o, store: store{o.DB}, log: o.Logger, pace: p,
+		doubts: make(chan struct{}, 1),
+		subs:   make(map[*mux.Session]subs), watched: make(map[string]*watch), doubtful: make(map[string]struct{}),
+		revoked: make(map[string]time.Time),
 	}
-	var err error
-	if m.revoked, err = m.store.revocations(ctx); err != nil {
+	revoked, err := m.store.revocations(ctx, time.Time{})
+	if err != nil {
 		return nil, fmt.Errorf("load revocations: %w", err)
 	}
-	if err := m.expect(ctx); err != nil {
+	m.revoke(revoked)
+	if err := m.register(ctx); err != nil {
 		return nil, err
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.stop = m.hearRevocations()
+	if o.Bus != nil {
+		m.running.Go(m.reread)
+	}
+	if o.DB.Shared() {
+		m.running.Go(m.watchRevocations)
 	}
 	o.Mux.Use(mux.Hooks{Joined: m.joined, Left: m.left})
 	o.Mux.Handle("presence:subscribe", mux.Route{Class: limit.Join, Handle: m.subscribe})
@@ -93,101 +112,60 @@ func New(ctx context.Context, o Options) (*Module, error) {
 	return m, nil
 }
 
-// expect takes those who were here when the server stopped for people who have
-// dropped and will be back, so that a restart is no news of anybody.
-func (m *Module) expect(ctx context.Context) error {
-	seen, err := m.store.seenSince(ctx, m.started.Add(-m.opts.Grace))
+// register makes the registry.
+func (m *Module) register(ctx context.Context) error {
+	if m.opts.Bus != nil {
+		m.users = newCluster(m.opts, m.pace, m.learn, m.sawLast)
+		return nil
+	}
+	seen, err := m.store.seenSince(ctx, time.Now().Add(-m.opts.Grace))
 	if err != nil {
 		return fmt.Errorf("load users seen last: %w", err)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, at := range seen {
-		u := &user{status: Online, lastSeen: at}
-		m.users[id] = u
-		u.leaving = time.AfterFunc(m.opts.Grace, func() { m.gone(id, u) })
-	}
+	alone := newMemory(m.opts.Grace, m.learn)
+	alone.expect(seen)
+	m.users = alone
 	return nil
 }
 
-// Close ends what is under way.
+// Close ends what is under way. It comes after the end of all sessions, and before
+// that of the bus.
 func (m *Module) Close() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, u := range m.users {
-		if u.leaving != nil {
-			u.leaving.Stop()
-		}
-	}
-	m.users = make(map[string]*user)
+	m.stop()
+	m.cancel()
+	m.running.Wait()
+	m.users.close()
 }
 
 func (m *Module) joined(s *mux.Session) {
 	if m.Revoked(s.Identity()) { // since it was checked
-		s.Close(mux.CloseBadToken, "token revoked")
+		s.Close(mux.CloseBadToken, tokenRevoked)
 	}
 	m.seen(s)
-	id := s.Identity().UserID
-	m.mu.Lock()
-	u := m.users[id]
-	news := u == nil
-	if news {
-		u = &user{status: Online}
-		m.users[id] = u
-	}
-	if u.leaving != nil {
-		u.leaving.Stop()
-		u.leaving = nil
-	}
-	u.sessions++
-	m.mu.Unlock()
-	if news {
-		m.tell(id)
-	}
+	m.users.join(s)
 }
 
 func (m *Module) left(s *mux.Session) {
 	m.seen(s)
-	id := s.Identity().UserID
 	m.mu.Lock()
+	for id := range m.subs[s] {
+		m.unwatch(id)
+	}
 	delete(m.subs, s)
-	u := m.users[id]
-	if u == nil { // closed
-		m.mu.Unlock()
-		return
-	}
-	u.sessions--
-	if u.sessions == 0 {
-		u.lastSeen = time.Now()
-		if s.SaidGoodbye() {
-			delete(m.users, id)
-		} else {
-			u.leaving = time.AfterFunc(m.opts.Grace, func() { m.gone(id, u) })
-		}
-	}
-	over := m.users[id] == nil
 	m.mu.Unlock()
-	if over {
-		m.tell(id)
-	}
-}
-
-// gone is the end of a user's grace.
-func (m *Module) gone(id string, u *user) {
-	m.mu.Lock()
-	over := m.users[id] == u && u.sessions == 0
-	if over {
-		delete(m.users, id)
-	}
-	m.mu.Unlock()
-	if over {
-		m.tell(id)
-	}
+	m.users.leave(s)
 }
 
 // seen writes down who came or went. A failing store keeps nobody out.
 func (m *Module) seen(s *mux.Session) {
 	if err := m.store.save(context.Background(), s.Identity(), time.Now()); err != nil {
 		m.log.Error("user cannot be stored", "user", s.Identity().UserID, "error", err)
+	}
+}
+
+// sawLast writes down that users have gone whose node could not do so.
+func (m *Module) sawLast(seen map[string]time.Time) {
+	if err := m.store.sawLast(context.Background(), seen); err != nil {
+		m.log.Error("users who have gone cannot be stored", "users", len(seen), "error", err)
 	}
 }

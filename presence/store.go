@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"atrium/internal/auth"
@@ -53,8 +55,25 @@ func (s store) seenSince(ctx context.Context, since time.Time) (seen map[string]
 	return seen, err
 }
 
-func (s store) revocations(ctx context.Context) (before map[string]time.Time, err error) {
-	err = s.times(ctx, &before, `SELECT user_id, issued_before FROM revocations`)
+// sawLast writes down when users were last seen, unless they have been seen since.
+func (s store) sawLast(ctx context.Context, seen map[string]time.Time) error {
+	err := s.db.Write(ctx, func(tx *db.Tx) error {
+		for _, id := range slices.Sorted(maps.Keys(seen)) { // the same order for all who write
+			if _, err := tx.Exec(`UPDATE users SET last_seen = $2 WHERE id = $1 AND last_seen < $2`, id, db.Micros(seen[id])); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("save when users were last seen: %w", err)
+	}
+	return nil
+}
+
+// revocations returns those made since a time.
+func (s store) revocations(ctx context.Context, since time.Time) (before map[string]time.Time, err error) {
+	err = s.times(ctx, &before, `SELECT user_id, issued_before FROM revocations WHERE issued_before >= $1`, db.Micros(since))
 	return before, err
 }
 
@@ -80,6 +99,6 @@ func (s store) times(ctx context.Context, times *map[string]time.Time, query str
 
 func revoke(tx *db.Tx, userID string, before time.Time) error {
 	_, err := tx.Exec(`INSERT INTO revocations (user_id, issued_before) VALUES ($1, $2)
-		ON CONFLICT (user_id) DO UPDATE SET issued_before = $2`, userID, db.Micros(before))
+		ON CONFLICT (user_id) DO UPDATE SET issued_before = $2 WHERE revocations.issued_before < $2`, userID, db.Micros(before))
 	return err
 }
