@@ -141,7 +141,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 		AllowedOrigins: c.AllowedOrigins, LoopbackOrigins: c.Dev, RefuseQuery: !c.QueryToken,
 		Logger: log,
 	})
-	if s.presence, err = presence.New(ctx, presence.Options{DB: s.db, Mux: s.mux, Logger: log}); err != nil {
+	if s.presence, err = presence.New(ctx, presence.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Logger: log}); err != nil {
 		return nil, err
 	}
 	s.notify = notify.New(notify.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Logger: log})
