@@ -22,19 +22,29 @@ type benchCommand struct {
 	Cursors benchCursorsCommand `cmd:"" help:"One document in which everybody moves a cursor."`
 	Chat    benchChatCommand    `cmd:"" help:"One chat room with many members, beside the floor."`
 	Push    benchPushCommand    `cmd:"" help:"Notifications from an HTTP call to the user's socket."`
+	Edits   benchEditsCommand   `cmd:"" help:"Edits of many documents, each acknowledged once it is on disk."`
 	Idle    benchIdleCommand    `cmd:"" help:"Memory of sessions that do nothing."`
 	Relay   benchRelayCommand   `cmd:"" hidden:"" help:"The floor's server."`
 }
 
 // serverFlags say which server is measured.
 type serverFlags struct {
-	URL   string `name:"url" help:"WebSocket address of a running server, such as ws://127.0.0.1:8080/ws; default: one of the bench's own."`
-	Token string `help:"Token for all sessions on that server."`
-	PID   int    `name:"pid" help:"Process of that server, for its CPU and memory."`
+	URL       []string `name:"url" help:"WebSocket address of a running server, such as ws://127.0.0.1:8080/ws, or of each node; clients take them in turn. Default: a server of the bench's own."`
+	Token     string   `help:"Token for all sessions on that server."`
+	JWTSecret string   `name:"jwt-secret" help:"That server's key, to sign a token for each user with." env:"ATRIUM_BENCH_JWT_SECRET"`
+	APIKey    string   `name:"api-key" help:"One of that server's keys for backends." env:"ATRIUM_BENCH_API_KEY"`
+	PID       []int    `name:"pid" help:"Process of that server, or of each node, for CPU and memory."`
+
+	Nodes       int    `help:"Nodes of the bench's own." default:"1"`
+	DatabaseURL string `name:"database-url" help:"Postgres for them, which keeps what is written; default: SQLite." env:"ATRIUM_BENCH_DATABASE_URL"`
+	RedisURL    string `name:"redis-url" help:"Redis for them." env:"ATRIUM_BENCH_REDIS_URL"`
 }
 
 func (f serverFlags) server() bench.Server {
-	return bench.Server{URL: f.URL, Token: f.Token, PID: f.PID}
+	return bench.Server{
+		URLs: f.URL, Token: f.Token, Secret: f.JWTSecret, APIKey: f.APIKey, PIDs: f.PID,
+		Nodes: f.Nodes, DatabaseURL: f.DatabaseURL, RedisURL: f.RedisURL,
+	}
 }
 
 // loadFlags say what is done to a document.
@@ -125,6 +135,7 @@ func (c *benchCursorsCommand) Run() error {
 }
 
 type benchChatCommand struct {
+	serverFlags
 	Members  int           `help:"Sessions in the room." default:"1000"`
 	Writers  int           `help:"Members that write, in turn." default:"10"`
 	Rate     float64       `help:"Messages per second, of all writers together." default:"50"`
@@ -145,12 +156,13 @@ func (c *benchChatCommand) Run() error {
 	defer stop()
 	report, err := bench.Chat(ctx, bench.ChatOptions{
 		ChatLoad: bench.ChatLoad{Members: c.Members, Writers: c.Writers, Rate: c.Rate, Duration: c.Duration, Grace: c.Grace},
-		Runs:     max(c.Runs, 1), Self: self, Floor: !c.NoFloor, Log: os.Stderr,
+		Runs:     max(c.Runs, 1), Server: c.server(), Self: self, Floor: !c.NoFloor, Log: os.Stderr,
 	})
 	return printReport(report, err, c.JSON)
 }
 
 type benchPushCommand struct {
+	serverFlags
 	Users    int           `help:"Users, each with one session." default:"1000"`
 	Rate     float64       `help:"Notifications per second, to all users in turn." default:"1000"`
 	Duration time.Duration `help:"How long is pushed." default:"10s"`
@@ -169,7 +181,32 @@ func (c *benchPushCommand) Run() error {
 	defer stop()
 	report, err := bench.Push(ctx, bench.PushOptions{
 		Users: c.Users, Rate: c.Rate, Duration: c.Duration, Grace: c.Grace, Runs: max(c.Runs, 1),
-		Self: self, Log: os.Stderr,
+		Server: c.server(), Self: self, Log: os.Stderr,
+	})
+	return printReport(report, err, c.JSON)
+}
+
+type benchEditsCommand struct {
+	serverFlags
+	Documents int           `help:"Documents, each with one session that types." default:"200"`
+	Window    int           `help:"Edits of each session that are on their way at once." default:"8"`
+	Duration  time.Duration `help:"How long is typed: as fast as that goes, then at half that rate." default:"10s"`
+	Grace     time.Duration `help:"How long is waited for the last acknowledgements." default:"15s"`
+	Runs      int           `help:"Runs." default:"3"`
+	JSON      bool          `name:"json" help:"Print JSON instead of a table."`
+}
+
+// Run measures and prints.
+func (c *benchEditsCommand) Run() error {
+	self, err := findSelf()
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	report, err := bench.Edits(ctx, bench.EditsOptions{
+		EditsLoad: bench.EditsLoad{Documents: c.Documents, Window: c.Window, Duration: c.Duration, Grace: c.Grace},
+		Runs:      max(c.Runs, 1), Server: c.server(), Self: self, Log: os.Stderr,
 	})
 	return printReport(report, err, c.JSON)
 }

@@ -9,11 +9,22 @@ import (
 // TestBenchChat: everybody hears every message, in order.
 func TestBenchChat(t *testing.T) {
 	t.Parallel()
-	report := benched[bench.ChatReport](t, "chat", "--members", "20", "--writers", "5", "--rate", "40", "--duration", "1s", "--grace", "15s", "--runs", "1")
-	if n := len(report.Targets); n != 2 {
-		t.Fatalf("%d targets, want 2", n)
+	report := benched[bench.ChatReport](t, smallChat...)
+	checkChat(t, report, "atrium", "floor")
+	if a, floor := report.Targets[0], report.Targets[1]; a.P99OverFloor <= 0 || a.CPUOverFloor <= 0 || floor.P99OverFloor != 1 {
+		t.Errorf("atrium is %g and %g of the floor", a.P99OverFloor, a.CPUOverFloor)
 	}
-	for i, name := range []string{"atrium", "floor"} {
+}
+
+var smallChat = []string{"chat", "--members", "20", "--writers", "5", "--rate", "40", "--duration", "1s", "--grace", "15s", "--runs", "1"}
+
+// checkChat checks that the targets told everything to everybody, in order.
+func checkChat(t *testing.T, report bench.ChatReport, names ...string) {
+	t.Helper()
+	if n := len(report.Targets); n != len(names) {
+		t.Fatalf("%d targets, want %d", n, len(names))
+	}
+	for i, name := range names {
 		target := report.Targets[i]
 		if target.Name != name {
 			t.Errorf("target %d is %s, want %s", i, target.Name, name)
@@ -31,8 +42,5 @@ func TestBenchChat(t *testing.T) {
 		if m.CPUPerDeliveryUS <= 0 || m.RSSMB <= 0 || m.ConnectMS <= 0 || m.Rate < 10 || m.Rate > 41 {
 			t.Errorf("%s: figures that cannot be: %+v", name, m)
 		}
-	}
-	if a, floor := report.Targets[0], report.Targets[1]; a.P99OverFloor <= 0 || a.CPUOverFloor <= 0 || floor.P99OverFloor != 1 {
-		t.Errorf("atrium is %g and %g of the floor", a.P99OverFloor, a.CPUOverFloor)
 	}
 }

@@ -7,17 +7,24 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"atrium/cmd/atrium/bench"
+	"atrium/internal/scratch"
 )
 
 // benched runs a bench command and returns what it reports. It must leave
 // nothing behind.
 func benched[T any](t *testing.T, args ...string) (report T) {
 	t.Helper()
+	own := slices.DeleteFunc(slices.Clone(args), func(x string) bool { return x == onFile })
+	if *onCluster && len(own) == len(args) {
+		own = append(own, "ATRIUM_BENCH_DATABASE_URL="+scratch.Database(t), "ATRIUM_BENCH_REDIS_URL="+scratch.Redis(t))
+	}
+	args = own
 	cmd := atrium(append([]string{"bench"}, append(args, "--json")...)...)
 	tmp := t.TempDir()
 	var stdout, stderr bytes.Buffer
@@ -153,6 +160,11 @@ func TestBenchRefuses(t *testing.T) {
 		"no rate":       {"docs --rate 0", "nothing is typed"},
 		"one trace":     {"docs --writers 2 --trace go.mod", "one writer"},
 		"no process":    {"idle --url ws://127.0.0.1:1/ws", "--pid"},
+		"no stores":     {"docs --nodes 2", "--database-url"},
+		"both":          {"chat --nodes 2 --url ws://127.0.0.1:1/ws", "--url, all of them"},
+		"one of two":    {"edits --url ws://127.0.0.1:1/ws,ws://127.0.0.1:2/ws --pid 1", "1 processes"},
+		"no key":        {"push --url ws://127.0.0.1:1/ws --jwt-secret x", "--api-key"},
+		"no window":     {"edits --window 0", "at least one"},
 		"alone":         {"cursors --clients 1", "two clients"},
 		"nobody writes": {"chat --members 5 --writers 6", "no more than there are members"},
 		"limited":       {"chat --rate 81", "more writers"},
@@ -179,7 +191,15 @@ func TestBenchIdle(t *testing.T) {
 
 func TestBenchPush(t *testing.T) {
 	t.Parallel()
-	r := benched[bench.PushReport](t, "push", "--users", "10", "--rate", "100", "--duration", "1s", "--runs", "1").Median
+	checkPush(t, benched[bench.PushReport](t, smallPush...))
+}
+
+var smallPush = []string{"push", "--users", "10", "--rate", "100", "--duration", "1s", "--runs", "1"}
+
+// checkPush checks that everybody got what was pushed, and that it was stored.
+func checkPush(t *testing.T, report bench.PushReport) {
+	t.Helper()
+	r := report.Median
 	if r.Delivered != 100 || r.Expected != 100 || r.Stored != 100 || r.Failed != 0 {
 		t.Errorf("%d of %d delivered, %d stored, %d sessions failed: want 100 of 100 and no failure", r.Delivered, r.Expected, r.Stored, r.Failed)
 	}

@@ -13,17 +13,39 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"time"
 )
 
-// Server says where a server is and how to get in.
+// Server says where a server is and how to get in, or how to start one.
 type Server struct {
-	URL   string // ws://host:port/path; empty: an atrium of the bench's own
-	Token string // for all sessions; empty: none is sent
-	PID   int    // of the server, for its CPU and memory; 0: unknown
+	URLs   []string // ws://host:port/path of each node; none: an atrium of the bench's own
+	Token  string   // for all sessions; empty: none is sent
+	Secret string   // what to sign a token with for each user, instead
+	APIKey string   // for calls
+	PIDs   []int    // of the nodes, for their CPU and memory; none: unknown
+
+	// Of the bench's own: how many nodes, and what they are on.
+	Nodes       int
+	DatabaseURL string // Postgres; empty: SQLite, for one node
+	RedisURL    string // what nodes hear each other by; empty: there is one
+}
+
+func (s *Server) check() error {
+	switch {
+	case len(s.URLs) > 0 && s.Nodes > 1:
+		return errors.New("nodes that run already are named by --url, all of them; --nodes is for those of the bench's own")
+	case len(s.PIDs) > 0 && len(s.PIDs) != len(s.URLs):
+		return fmt.Errorf("%d processes (--pid) for %d nodes (--url): CPU and memory are those of all or of none", len(s.PIDs), len(s.URLs))
+	case len(s.URLs) == 0 && s.Nodes < 1:
+		return errors.New("at least one node is needed")
+	case s.Nodes > 1 && (s.DatabaseURL == "" || s.RedisURL == ""):
+		return errors.New("nodes share a Postgres and a Redis: --database-url and --redis-url are needed")
+	}
+	return nil
 }
 
 // bounds of waiting for what has to come

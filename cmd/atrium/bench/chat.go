@@ -41,10 +41,11 @@ func (l *ChatLoad) check() error {
 // ChatOptions say what Chat measures.
 type ChatOptions struct {
 	ChatLoad
-	Runs  int
-	Self  Self
-	Floor bool // the floor too
-	Log   io.Writer
+	Runs   int
+	Server Server
+	Self   Self
+	Floor  bool // the floor too
+	Log    io.Writer
 }
 
 // Chat measures one room: when each member gets what some of them write, beside
@@ -58,7 +59,7 @@ func Chat(ctx context.Context, o ChatOptions) (_ *ChatReport, err error) {
 	}
 	var all targets
 	defer func() { err = errors.Join(err, all.Close()) }()
-	starts := []func() (*target, error){func() (*target, error) { return atriumTarget(o.Self, Server{}) }}
+	starts := []func() (*target, error){func() (*target, error) { return atriumTarget(ctx, o.Self, o.Server) }}
 	if o.Floor {
 		starts = append(starts, func() (*target, error) { return relayTarget(o.Self) })
 	}
@@ -69,7 +70,7 @@ func Chat(ctx context.Context, o ChatOptions) (_ *ChatReport, err error) {
 			return nil, err
 		}
 		all = append(all, t)
-		report.Targets = append(report.Targets, Target{Name: t.name})
+		report.Targets = append(report.Targets, newTarget(t))
 	}
 	for i := range o.Runs {
 		for k, t := range all {
@@ -130,7 +131,7 @@ func (r *chatRun) measure(ctx context.Context) (result Run, err error) {
 	result.ConnectMS = ms(time.Since(connecting))
 	send := func(k int) error { return members[k%r.load.Writers].send(r.message(k)) }
 	if r.target.relay {
-		writer, err := dial(ctx, r.target.url+"/writer", nil)
+		writer, err := dial(ctx, r.target.url(0)+"/writer", nil)
 		if err != nil {
 			return result, err
 		}
@@ -143,7 +144,7 @@ func (r *chatRun) measure(ctx context.Context) (result Run, err error) {
 	if err := r.write(ctx, n, send, &result); err != nil {
 		return result, err
 	}
-	rss, err := r.target.meter.rss()
+	rss, err := r.target.meters.rss()
 	if err != nil {
 		return result, err
 	}
@@ -187,7 +188,7 @@ func (r *chatRun) write(ctx context.Context, n int, send func(k int) error, resu
 	if err := pause(ctx, quiet-10*time.Millisecond); err != nil {
 		return err
 	}
-	before, err := r.target.meter.cpu()
+	before, err := r.target.meters.cpu()
 	if err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ func (r *chatRun) write(ctx context.Context, n int, send func(k int) error, resu
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	after, err := r.target.meter.cpu()
+	after, err := r.target.meters.cpu()
 	result.CPUSeconds = (after - before).Seconds()
 	return err
 }
@@ -242,7 +243,7 @@ func (r *chatRun) delivery(k int) []byte {
 func memberID(i int) string { return fmt.Sprintf("member-%06d", i) }
 
 func (r *chatRun) newMember(ctx context.Context, i int) (_ *chatMember, err error) {
-	url := r.target.url
+	url := r.target.url(i)
 	if r.target.relay {
 		url += "/observer"
 	}

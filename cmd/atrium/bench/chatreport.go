@@ -29,5 +29,5 @@ func (r *ChatReport) Print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	return printFailures(w, r.Targets)
+	return printNotes(w, r.Targets)
 }

@@ -61,7 +61,7 @@ func newStage(t *testing.T, s *script) *stage {
 		}
 	})
 	st.docsRun = &docsRun{
-		hearing: hearing{script: s}, load: &Load{}, target: &target{url: st.url},
+		hearing: hearing{script: s}, load: &Load{}, target: &target{urls: []string{st.url}},
 		documentID: newDocumentID(), began: time.Now(),
 		opening: newCountdown(1), deliveries: newCountdown(len(s.edits)),
 	}

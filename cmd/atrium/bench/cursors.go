@@ -33,12 +33,12 @@ func Cursors(ctx context.Context, o CursorsOptions) (_ *CursorsReport, err error
 	if err := enoughFiles(o.Clients); err != nil {
 		return nil, err
 	}
-	t, err := atriumTarget(o.Self, o.Server)
+	t, err := atriumTarget(ctx, o.Self, o.Server)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	report := &CursorsReport{Clients: o.Clients, Rate: o.Rate, Duration: o.Duration}
+	report := &CursorsReport{Nodes: nodesOf(t), Clients: o.Clients, Rate: o.Rate, Duration: o.Duration}
 	for i := range o.Runs {
 		progress(o.Log, "run %d of %d", i+1, o.Runs)
 		r := &cursorsRun{
@@ -97,7 +97,7 @@ func (r *cursorsRun) measure(ctx context.Context) (result CursorsRun, err error)
 	if err := pause(ctx, quiet-10*time.Millisecond); err != nil {
 		return result, err
 	}
-	before, err := r.target.meter.cpu()
+	before, err := r.target.meters.cpu()
 	if err != nil {
 		return result, err
 	}
@@ -113,7 +113,7 @@ func (r *cursorsRun) measure(ctx context.Context) (result CursorsRun, err error)
 		return result, fmt.Errorf("move a cursor: %w", errors.Join(err, why))
 	}
 	took := clock.now()
-	after, err := r.target.meter.cpu()
+	after, err := r.target.meters.cpu()
 	if err != nil {
 		return result, err
 	}
@@ -128,7 +128,7 @@ func (r *cursorsRun) measure(ctx context.Context) (result CursorsRun, err error)
 		return result, ctx.Err()
 	}
 	result.Missing = int(r.last.left.Load())
-	rss, err := r.target.meter.rss()
+	rss, err := r.target.meters.rss()
 	if err != nil {
 		return result, err
 	}
@@ -207,7 +207,7 @@ type viewer struct {
 }
 
 func (r *cursorsRun) newViewer(ctx context.Context, i int) (*viewer, error) {
-	s, err := dial(ctx, r.target.url, nil)
+	s, err := dial(ctx, r.target.url(i), nil)
 	if err != nil {
 		return nil, fmt.Errorf("client %d: %w", i, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 // CursorsReport is what Cursors has measured.
 type CursorsReport struct {
+	Nodes
 	Clients  int           `json:"clients"`
 	Rate     float64       `json:"rate"`     // moves per second of each client
 	Duration time.Duration `json:"duration"` // of the moving, in nanoseconds
@@ -79,6 +80,7 @@ func (r *CursorsReport) Print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	r.Nodes.print(w)
 	if m.Failed > 0 {
 		fmt.Fprintf(w, "%d sessions ended before time, the first: %s\n", m.Failed, m.Failure)
 	}

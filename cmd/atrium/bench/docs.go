@@ -67,7 +67,7 @@ func Docs(ctx context.Context, o DocsOptions) (_ *DocsReport, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	if o.ReadOnly && o.Server.URL != "" {
+	if o.ReadOnly && len(o.Server.URLs) > 0 && o.Server.Secret == "" {
 		return nil, errors.New("with a server of yours, it is the token that says whether observers may only read")
 	}
 	if err := enoughFiles(o.Observers + o.Writers); err != nil {
@@ -119,7 +119,7 @@ func (o *DocsOptions) start(ctx context.Context) (all targets, err error) {
 		}
 	}
 	if !o.NoDocs {
-		add(atriumTarget(o.Self, o.Server))
+		add(atriumTarget(ctx, o.Self, o.Server))
 	}
 	if o.Floor && err == nil {
 		add(relayTarget(o.Self))
@@ -203,7 +203,7 @@ func (r *docsRun) measure(ctx context.Context) (result Run, err error) {
 	if err := r.typing(ctx, writers, &result); err != nil {
 		return result, err
 	}
-	rss, err := r.target.meter.rss()
+	rss, err := r.target.meters.rss()
 	if err != nil {
 		return result, err
 	}
@@ -302,7 +302,7 @@ func (r *docsRun) typing(ctx context.Context, writers []*writer, result *Run) er
 	if err := pause(ctx, quiet-10*time.Millisecond); err != nil {
 		return err
 	}
-	before, err := r.target.meter.cpu()
+	before, err := r.target.meters.cpu()
 	if err != nil {
 		return err
 	}
@@ -326,7 +326,7 @@ func (r *docsRun) typing(ctx context.Context, writers []*writer, result *Run) er
 	if err != nil {
 		return err
 	}
-	after, err := r.target.meter.cpu()
+	after, err := r.target.meters.cpu()
 	result.CPUSeconds = (after - before).Seconds()
 	return err
 }

@@ -25,6 +25,7 @@ type IdleOptions struct {
 // IdleReport is what sessions cost that do nothing, in bytes of the server's
 // resident memory for each.
 type IdleReport struct {
+	Nodes
 	Sessions       int     `json:"sessions"`
 	JoinsPerSecond float64 `json:"joinsPerSecond"`
 	Joined         float64 `json:"bytesPerSessionJoined"`  // right after the last join
@@ -41,19 +42,19 @@ func Idle(ctx context.Context, o IdleOptions) (_ *IdleReport, err error) {
 	if o.Sessions < 1 {
 		return nil, errors.New("at least one session is needed")
 	}
-	if o.Server.URL != "" && o.Server.PID == 0 {
+	if len(o.Server.URLs) > 0 && len(o.Server.PIDs) == 0 {
 		return nil, errors.New("memory is what this measures: say which process the server is (--pid)")
 	}
 	all := warmUp + o.Sessions
 	if err := enoughFiles(all); err != nil {
 		return nil, err
 	}
-	t, err := atriumTarget(o.Self, o.Server)
+	t, err := atriumTarget(ctx, o.Self, o.Server)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	from, err := sources(t.url, all)
+	from, err := sources(t.url(0), all)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func Idle(ctx context.Context, o IdleOptions) (_ *IdleReport, err error) {
 	defer crew.dismiss()
 	failed := newFailures()
 	join := func(i int) error {
-		s, err := dial(ctx, t.url, from(i))
+		s, err := dial(ctx, t.url(i), from(i))
 		if err != nil {
 			return err
 		}
@@ -87,7 +88,7 @@ func Idle(ctx context.Context, o IdleOptions) (_ *IdleReport, err error) {
 	if err := each(warmUp, join); err != nil {
 		return nil, err
 	}
-	before, err := t.meter.rss()
+	before, err := t.meters.rss()
 	if err != nil {
 		return nil, err
 	}
@@ -95,14 +96,14 @@ func Idle(ctx context.Context, o IdleOptions) (_ *IdleReport, err error) {
 	if err := each(o.Sessions, func(i int) error { return join(warmUp + i) }); err != nil {
 		return nil, err
 	}
-	report := &IdleReport{Sessions: o.Sessions, JoinsPerSecond: float64(o.Sessions) / time.Since(began).Seconds()}
+	report := &IdleReport{Nodes: nodesOf(t), Sessions: o.Sessions, JoinsPerSecond: float64(o.Sessions) / time.Since(began).Seconds()}
 	for _, per := range []*float64{&report.Joined, &report.Settled} {
 		if per == &report.Settled {
 			if err := pause(ctx, o.Settle); err != nil {
 				return nil, err
 			}
 		}
-		after, err := t.meter.rss()
+		after, err := t.meters.rss()
 		if err != nil {
 			return nil, err
 		}
@@ -141,6 +142,7 @@ func sources(rawURL string, sessions int) (func(i int) net.Addr, error) {
 func (r *IdleReport) Print(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "%d idle sessions, joined at %.0f/s: %.1f KB of the server's memory each after the joins, %.1f KB when settled\n",
 		r.Sessions, r.JoinsPerSecond, r.Joined/1e3, r.Settled/1e3)
+	r.Nodes.print(w)
 	if err == nil && r.Failed > 0 {
 		_, err = fmt.Fprintf(w, "%d sessions ended before time, the first: %s\n", r.Failed, r.Failure)
 	}

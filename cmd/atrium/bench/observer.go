@@ -26,7 +26,7 @@ type observer struct {
 }
 
 func (r *docsRun) newObserver(ctx context.Context, i int) (*observer, error) {
-	url := r.target.url
+	url := r.target.url(i)
 	if r.target.relay {
 		url += "/observer"
 	}

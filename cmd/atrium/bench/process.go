@@ -156,13 +156,40 @@ func (p *process) hasEnded() bool {
 	}
 }
 
+// meters measure processes together.
+type meters []meter
+
+// cpu returns the CPU time spent so far by all, 0 if unknown.
+func (all meters) cpu() (sum time.Duration, err error) {
+	for _, m := range all {
+		d, err := m.cpu()
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
+}
+
+// rss returns the resident memory of all in bytes, 0 if unknown.
+func (all meters) rss() (sum int64, err error) {
+	for _, m := range all {
+		n, err := m.rss()
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
 // meter measures a process, or a whole group of them.
 type meter struct {
-	pid   int // 0: nothing is known
+	pid   int
 	group bool
 }
 
-// cpu returns the CPU time spent so far, 0 if unknown.
+// cpu returns the CPU time spent so far.
 func (m meter) cpu() (sum time.Duration, err error) {
 	for _, pid := range m.pids() {
 		d, err := cpuTime(pid)
@@ -177,7 +204,7 @@ func (m meter) cpu() (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// rss returns the resident memory in bytes, 0 if unknown.
+// rss returns the resident memory in bytes.
 func (m meter) rss() (sum int64, err error) {
 	for _, pid := range m.pids() {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -196,9 +223,6 @@ func (m meter) rss() (sum int64, err error) {
 }
 
 func (m meter) pids() []int {
-	if m.pid == 0 {
-		return nil
-	}
 	if !m.group {
 		return []int{m.pid}
 	}

@@ -1,14 +1,12 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -25,6 +23,7 @@ type PushOptions struct {
 	Duration time.Duration
 	Grace    time.Duration // for the last ones
 	Runs     int
+	Server   Server
 	Self     Self
 	Log      io.Writer
 }
@@ -39,15 +38,18 @@ func Push(ctx context.Context, o PushOptions) (_ *PushReport, err error) {
 	if o.Users < 1 || o.pushes() < 1 {
 		return nil, errors.New("at least one user and one notification are needed")
 	}
+	if len(o.Server.URLs) > 0 && (o.Server.Secret == "" || o.Server.APIKey == "") {
+		return nil, errors.New("each user needs a token, and the calls a key: say --jwt-secret and --api-key")
+	}
 	if err := enoughFiles(o.Users + pushesAtOnce); err != nil {
 		return nil, err
 	}
-	t, err := atriumTarget(o.Self, Server{}) // of the bench's own: each user needs a token
+	t, err := atriumTarget(ctx, o.Self, o.Server)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	report := &PushReport{Users: o.Users, Rate: o.Rate, Duration: o.Duration}
+	report := &PushReport{Nodes: nodesOf(t), Users: o.Users, Rate: o.Rate, Duration: o.Duration}
 	for i := range o.Runs {
 		progress(o.Log, "run %d of %d", i+1, o.Runs)
 		r := &pushRun{opts: &o, target: t, name: strconv.FormatInt(time.Now().UnixNano(), 36), failed: newFailures()}
@@ -95,7 +97,7 @@ func (r *pushRun) measure(ctx context.Context) (result PushRun, err error) {
 	for _, in := range inboxes {
 		crew.start(in.follow, r.failed)
 	}
-	before, err := r.target.meter.cpu()
+	before, err := r.target.meters.cpu()
 	if err != nil {
 		return result, err
 	}
@@ -111,7 +113,7 @@ func (r *pushRun) measure(ctx context.Context) (result PushRun, err error) {
 	case <-ctx.Done():
 		return result, ctx.Err()
 	}
-	after, err := r.target.meter.cpu()
+	after, err := r.target.meters.cpu()
 	if err != nil {
 		return result, err
 	}
@@ -189,16 +191,10 @@ func (r *pushRun) call(ctx context.Context, client *http.Client, k int) error {
 }
 
 func (r *pushRun) request(ctx context.Context, client *http.Client, method, user string, body []byte) (*http.Response, error) {
-	u, err := url.Parse(r.target.url)
+	req, err := r.target.request(ctx, method, 0, "/api/v1/users/"+user+"/notifications", body)
 	if err != nil {
 		return nil, err
 	}
-	u.Scheme, u.Path, u.RawQuery = "http", "/api/v1/users/"+user+"/notifications", ""
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+r.target.apiKey)
 	req.Header.Set("Content-Type", "application/json")
 	return client.Do(req)
 }
@@ -232,7 +228,7 @@ type inbox struct {
 }
 
 func (r *pushRun) newInbox(ctx context.Context, i int) (*inbox, error) {
-	s, err := dial(ctx, r.target.url, nil)
+	s, err := dial(ctx, r.target.url(i), nil)
 	if err != nil {
 		return nil, fmt.Errorf("user %d: %w", i, err)
 	}

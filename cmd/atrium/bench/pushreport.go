@@ -10,6 +10,7 @@ import (
 
 // PushReport is what Push has measured.
 type PushReport struct {
+	Nodes
 	Users    int           `json:"users"`
 	Rate     float64       `json:"rate"`     // notifications per second
 	Duration time.Duration `json:"duration"` // in nanoseconds
@@ -68,6 +69,7 @@ func (r *PushReport) Print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	r.Nodes.print(w)
 	if m.Failed > 0 {
 		fmt.Fprintf(w, "%d sessions ended before time, the first: %s\n", m.Failed, m.Failure)
 	}

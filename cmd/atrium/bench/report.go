@@ -18,7 +18,8 @@ type DocsReport struct {
 // or "rival".
 type Target struct {
 	Name string `json:"name"`
-	Runs []Run  `json:"runs"`
+	Nodes
+	Runs []Run `json:"runs"`
 	// Median has the median of each figure over the runs, each for itself; the
 	// numbers of deliveries and failures are sums.
 	Median   Run     `json:"median"`
@@ -57,10 +58,33 @@ type Run struct {
 	Failure string `json:"failure,omitempty"`
 }
 
+// Nodes is what a server consists of. CPU and memory are sums over its nodes,
+// without those of Postgres and Redis.
+type Nodes struct {
+	Count int    `json:"nodes"`
+	On    string `json:"on,omitempty"` // "SQLite", "Postgres" or "Postgres and Redis"; empty: unknown
+}
+
+func nodesOf(t *target) Nodes { return Nodes{Count: len(t.urls), On: t.on} }
+
+// print says so, unless there is one that has all in one process.
+func (n Nodes) print(w io.Writer) {
+	switch on := cmp.Or(n.On, "SQLite"); {
+	case on != "SQLite" && n.Count > 1:
+		fmt.Fprintf(w, "atrium: %d nodes on %s; CPU and memory are sums over the nodes, without %s\n", n.Count, on, on)
+	case on != "SQLite":
+		fmt.Fprintf(w, "atrium: 1 node on %s, whose CPU and memory are not counted\n", on)
+	case n.Count > 1:
+		fmt.Fprintf(w, "atrium: %d nodes; CPU and memory are sums over them\n", n.Count)
+	}
+}
+
+func newTarget(t *target) Target { return Target{Name: t.name, Nodes: nodesOf(t)} }
+
 func newDocsReport(load Load, targets []*target) *DocsReport {
 	r := &DocsReport{Load: load}
 	for _, t := range targets {
-		r.Targets = append(r.Targets, Target{Name: t.name})
+		r.Targets = append(r.Targets, newTarget(t))
 	}
 	return r
 }
@@ -159,11 +183,13 @@ func (r *DocsReport) Print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	return printFailures(w, r.Targets)
+	return printNotes(w, r.Targets)
 }
 
-func printFailures(w io.Writer, targets []Target) error {
+// printNotes prints what stands below a table of targets.
+func printNotes(w io.Writer, targets []Target) error {
 	for _, target := range targets {
+		target.Nodes.print(w)
 		if m := target.Median; m.Failed > 0 {
 			fmt.Fprintf(w, "%s: %d sessions ended before time, the first: %s\n", target.Name, m.Failed, m.Failure)
 		}

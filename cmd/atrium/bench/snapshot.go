@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"time"
 )
 
@@ -19,19 +18,13 @@ func (r *docsRun) awaitSnapshot(ctx context.Context) error {
 	for _, c := range r.script.preload {
 		raw += int64(len(c.chunk))
 	}
-	u, err := url.Parse(r.target.url)
-	if err != nil {
-		return err
-	}
-	u.Scheme, u.Path, u.RawQuery = "http", "/api/v1/documents/"+r.documentID, ""
 	client := &http.Client{Timeout: joinTimeout}
 	defer client.CloseIdleConnections()
 	for end := time.Now().Add(snapshotTimeout); ; {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+		req, err := r.target.request(ctx, http.MethodGet, 0, "/api/v1/documents/"+r.documentID, nil)
 		if err != nil {
 			return err
 		}
-		req.Header.Set("Authorization", "Bearer "+r.target.apiKey)
 		req.Header.Set("Accept", "application/vnd.automerge")
 		resp, err := client.Do(req)
 		if err != nil {

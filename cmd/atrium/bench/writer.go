@@ -23,7 +23,7 @@ type writer struct {
 }
 
 func (r *docsRun) newWriter(ctx context.Context, i int) (*writer, error) {
-	url := r.target.url
+	url := r.target.url(i)
 	if r.target.relay {
 		url += "/writer"
 	}
