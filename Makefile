@@ -76,7 +76,14 @@ bench: build
 	bin/atrium bench chat
 	bin/atrium bench push
 	bin/atrium bench idle
+	bin/atrium bench edits
+	$(ON_STORES) bin/atrium bench edits
+	for n in 1 2; do \
+		for b in docs chat push; do $(ON_STORES) bin/atrium bench $$b --nodes $$n; done; \
+	done
 
+# With a Postgres and a Redis of its own, which the bench is told of.
+ON_STORES = go run ./internal/scratch/run --
 JS_SERVER = exec node web/bench/automerge-server.mjs
 
 # What the tests need besides Go: name of the command, then of the Debian package.
