@@ -73,7 +73,7 @@ func TestNodesAgree(t *testing.T) {
 func TestDroppedUserMayComeBack(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, scratch.Redis(t))
-	a, b := c.start(t, 2*time.Second, quick), c.start(t, 2*time.Second, quick)
+	a, b := c.start(t, time.Hour, quick), c.start(t, time.Hour, quick)
 	bob := b.join("bob", "bob")
 	alice := a.join("alice", "1")
 	bob.subscribe("alice", "online 1")
@@ -83,8 +83,16 @@ func TestDroppedUserMayComeBack(t *testing.T) {
 	b.shows("alice", "online 1")
 	alice.goodbye() // what has dropped is forgotten: she is gone at once
 	bob.isTold("alice", Offline)
-	alice = a.join("alice", "1")
-	bob.isTold("alice", Online)
+}
+
+// TestDroppedUserIsGone after the grace, and was seen last before it.
+func TestDroppedUserIsGone(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, scratch.Redis(t))
+	a, b := c.start(t, 2*time.Second, quick), c.start(t, 2*time.Second, quick)
+	bob := b.join("bob", "bob")
+	alice := a.join("alice", "1")
+	bob.subscribe("alice", "online 1")
 	alice.ws.NetConn().Close()
 	dropped := time.Now()
 	seen := bob.isTold("alice", Offline).LastSeen
@@ -122,6 +130,25 @@ func TestNodeDies(t *testing.T) {
 		})
 		return err == nil && time.UnixMicro(micros).After(died)
 	})
+}
+
+// TestAnyName goes through JSON, Lua and keys unharmed.
+func TestAnyName(t *testing.T) {
+	t.Parallel()
+	const name = "a/l:i*c\"e\\ <&> é \u2028 😀"
+	c := newCloud(t, scratch.Redis(t))
+	a, b := c.start(t, 100*time.Millisecond, quick), c.start(t, 100*time.Millisecond, quick)
+	bob := b.join("bob", "bob")
+	bob.subscribe(name, "offline 0")
+	alice := a.join(name, name+"\n\x00")
+	bob.isTold(name, Online)
+	b.shows(name, "online 1")
+	if where := b.module.users.look(t.Context(), []string{name})[0].where; where[0].SenderID != name+"\n\x00" {
+		t.Errorf("got %+v", where)
+	}
+	alice.ws.NetConn().Close()
+	bob.isTold(name, Offline)
+	a.shows(name, "offline 0")
 }
 
 // TestLostMessages: what was not heard is read.

@@ -165,7 +165,9 @@ func (m *Module) seen(s *mux.Session) {
 
 // sawLast writes down that users have gone whose node could not do so.
 func (m *Module) sawLast(seen map[string]time.Time) {
-	if err := m.store.sawLast(context.Background(), seen); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := m.store.sawLast(ctx, seen); err != nil {
 		m.log.Error("users who have gone cannot be stored", "users", len(seen), "error", err)
 	}
 }

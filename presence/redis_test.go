@@ -12,7 +12,7 @@ func TestRedisEmptied(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, scratch.NewRedis(t).RedisURL())
 	slow := quick
-	slow.lifetime, slow.refresh, slow.reread = time.Minute, time.Minute, 20*time.Millisecond
+	slow.lifetime, slow.refresh, slow.sweep, slow.reread = time.Minute, time.Minute, time.Second, 20*time.Millisecond
 	a, b := c.start(t, 10*time.Second, slow), c.start(t, 10*time.Second, slow)
 	bob := b.join("bob", "bob")
 	alice := a.join("alice", "1")

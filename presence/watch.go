@@ -18,7 +18,7 @@ type watch struct {
 	subscribers int
 	known       bool      // there is a last
 	last        state     // as the subscribers know it
-	lost        time.Time // since when nothing is known of somebody online; zero: it is
+	lost        time.Time // since when Redis has had nothing of somebody online; zero: it has
 	stop        func()    // ends listening
 }
 
@@ -184,12 +184,22 @@ func (m *Module) readAgain(ids []string) {
 		for _, st := range m.users.look(m.ctx, part) {
 			switch {
 			case st.guessed: // Redis is away: all are read when it is back
+				m.missNobody()
 				return
 			case st.version == 0 && !st.here:
 				m.miss(st.userID)
 			}
 			m.learn(st)
 		}
+	}
+}
+
+// missNobody forgets since when anybody has been missed: nodes could not say who is there.
+func (m *Module) missNobody() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range m.watched {
+		w.lost = time.Time{}
 	}
 }
 
