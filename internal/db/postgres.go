@@ -136,11 +136,11 @@ func (db *DB) writePostgres(ctx context.Context, fn func(tx *Tx) error) error {
 }
 
 func (db *DB) transact(ctx context.Context, fn func(tx *Tx) error) error {
-	began := time.Now()
 	conn, err := db.reader.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", bareError(err))
 	}
+	began := time.Now()
 	if err := fn(&Tx{ctx: ctx, conn: conn}); err != nil {
 		conn.Rollback() // a connection that fails to is closed
 		return err
