@@ -60,8 +60,12 @@ func (m *Module) subscribe(msg *mux.Message) (mux.Acknowledgement, error) {
 	if err != nil {
 		return nil, err
 	}
-	msg.Reply().Ack(&usersAck{Users: states})
-	m.catchUp(s, now)
+	m.whileSilent(ids, func() { // what is told later comes after the answer
+		for _, i := range m.renew(now) {
+			states[i] = now[i].shownNow()
+		}
+		msg.Reply().Ack(&usersAck{Users: states})
+	})
 	return mux.Later, nil
 }
 
@@ -181,11 +185,17 @@ func (st *state) shown() State {
 	return s
 }
 
-func (st *state) update() *updateMessage {
+// shownNow is shown for a change of now.
+func (st *state) shownNow() State {
 	s := st.shown()
-	if s.LastSeen == nil { // it has just gone
+	if s.LastSeen == nil {
 		s.LastSeen = timestamp(time.Now())
 	}
+	return s
+}
+
+func (st *state) update() *updateMessage {
+	s := st.shownNow()
 	return &updateMessage{Type: "presence:update", UserID: s.UserID, Status: s.Status, LastSeen: s.LastSeen}
 }
 

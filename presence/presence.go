@@ -5,7 +5,7 @@
 // It decides nothing about access to anything else, and knows users only by the
 // id in their token.
 //
-// Locks: telling is taken before Module.mu; under that, only those of the bus. The
+// Locks: those of telling, in their order, are taken before Module.mu; under that, only those of the bus. The
 // registries' locks are leaves.
 package presence
 
@@ -54,7 +54,7 @@ type Module struct {
 	watched  map[string]*watch     // who is subscribed to, by user id; guarded by mu
 	doubtful map[string]struct{}   // those of them who are to be read again; guarded by mu
 	revoked  map[string]time.Time  // tokens issued before are refused; guarded by mu
-	telling  [64]sync.Mutex        // by user id: one tells of a user at a time; taken before mu
+	telling  [stripes]sync.Mutex   // by stripe of user ids: one tells of a user at a time; taken before mu
 }
 
 // subs are whom a session has subscribed to.

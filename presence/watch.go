@@ -5,11 +5,9 @@ import (
 	"hash/maphash"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"atrium/internal/bus"
-	"atrium/internal/mux"
 )
 
 // watch is a user whom sessions on this node have subscribed to, and what they have
@@ -51,7 +49,7 @@ func (m *Module) unwatch(id string) {
 
 // learn takes in how a user is, and tells subscribers if that is news.
 func (m *Module) learn(st state) {
-	lock := m.lockOf(st.userID)
+	lock := &m.telling[stripe(st.userID)]
 	lock.Lock()
 	defer lock.Unlock()
 	m.mu.Lock()
@@ -63,10 +61,12 @@ func (m *Module) learn(st state) {
 	}
 }
 
+const stripes = 64
+
 var seed = maphash.MakeSeed()
 
-func (m *Module) lockOf(userID string) *sync.Mutex {
-	return &m.telling[maphash.String(seed, userID)%uint64(len(m.telling))]
+func stripe(userID string) int {
+	return int(maphash.String(seed, userID) % stripes)
 }
 
 // learn reports whether subscribers are to be told. What comes before there is
@@ -115,32 +115,37 @@ func (m *Module) look(ctx context.Context, ids []string) []state {
 	for _, st := range states {
 		m.learn(st)
 	}
+	m.renew(states)
+	return states
+}
+
+// renew replaces states by those that subscribers know already, and returns which
+// those are.
+func (m *Module) renew(states []state) (renewed []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, st := range states {
 		if w := m.watched[st.userID]; w != nil && w.known && !st.here && w.last.version > st.version {
 			states[i] = w.last
+			renewed = append(renewed, i)
 		}
 	}
-	return states
+	return renewed
 }
 
-// catchUp tells a session what has changed since it was shown some states.
-func (m *Module) catchUp(s *mux.Session, shown []state) {
-	for _, before := range shown {
-		lock := m.lockOf(before.userID)
-		lock.Lock()
-		m.mu.Lock()
-		var now state
-		if w := m.watched[before.userID]; w != nil {
-			now = w.last
-		}
-		m.mu.Unlock()
-		if now.version > before.version && now.status != before.status {
-			s.SendLatest(topic(before.userID)+"\x00", mux.NewFrame(now.update()))
-		}
-		lock.Unlock()
+// whileSilent calls f while nobody is told of users.
+func (m *Module) whileSilent(ids []string, f func()) {
+	var locks [stripes]bool
+	for _, id := range ids {
+		locks[stripe(id)] = true
 	}
+	for i, locked := range locks {
+		if locked {
+			m.telling[i].Lock()
+			defer m.telling[i].Unlock()
+		}
+	}
+	f()
 }
 
 // doubt has a user's state read again.
@@ -204,7 +209,7 @@ func (m *Module) missNobody() {
 }
 
 func (m *Module) miss(id string) {
-	lock := m.lockOf(id)
+	lock := &m.telling[stripe(id)]
 	lock.Lock()
 	defer lock.Unlock()
 	m.mu.Lock()
