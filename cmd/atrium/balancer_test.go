@@ -68,7 +68,7 @@ func startNginx(t *testing.T, nodes []*testServer) *testServer {
 // is killed.
 func TestBehindNginx(t *testing.T) {
 	t.Parallel()
-	nodes := startNodes(t, 2)
+	nodes := newCluster(t, 2).nodes
 	front := startNginx(t, nodes)
 	doc := newDocument()
 	author := dial(t, front, "author", docs("*", "write")).author(doc)
