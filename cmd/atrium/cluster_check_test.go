@@ -29,7 +29,7 @@ func (l *load) check() {
 	defer l.mu.Unlock()
 	took := l.settles()
 	for i, w := range l.watchers {
-		w.seen.mu.Lock()
+		w.leave()
 		seen, first := w.seen, l.watchers[0].seen
 		for doc, want := range l.changes {
 			if !maps.Equal(seen.changes[doc], want) {
@@ -41,7 +41,6 @@ func (l *load) check() {
 		if !slices.Equal(seen.messages, first.messages) || !slices.Equal(seen.pushes, first.pushes) {
 			l.t.Errorf("node %d tells in another order than node 0", i)
 		}
-		w.seen.mu.Unlock()
 	}
 	l.checkStored()
 	l.t.Logf("%d acknowledged: %d messages, %d notifications, the rest changes; all were told %v after the end; writers lost %d connections, watchers %d",
@@ -112,8 +111,14 @@ func (l *load) checkStored() {
 	for i, s := range l.c.nodes {
 		c := dial(l.t, s, l.inbox, senderID("fresh"), docs("*", "read"), rooms("*", "read"))
 		for doc, want := range l.changes {
-			if got := c.bringsChanges(c.acks(joinWith(doc))); len(got) != len(want) || !maps.Equal(asSet(got), want) {
-				l.t.Errorf("node %d has %d changes, %d were acknowledged", i, len(got), len(want))
+			answer := c.acks(joinWith(doc))
+			if heads := l.watchers[i].seen.heads[doc]; !reflect.DeepEqual(answer["heads"], any(heads)) {
+				l.t.Errorf("node %d has heads %v, those who were there know of %v", i, answer["heads"], heads)
+			}
+			if answer["document"] == nil { // or it has become long, and comes as one
+				if got := c.bringsChanges(answer); len(got) != len(want) || !maps.Equal(asSet(got), want) {
+					l.t.Errorf("node %d has %d changes, %d were acknowledged", i, len(got), len(want))
+				}
 			}
 			if got := s.content(doc); !reflect.DeepEqual(got, any(contents[doc])) {
 				l.t.Errorf("on node %d the document is %v, want %v", i, got, contents[doc])

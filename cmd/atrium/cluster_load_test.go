@@ -39,8 +39,9 @@ type load struct {
 // work starts a load with people and a backend at every node.
 func (c *cluster) work() *load {
 	c.t.Helper()
+	a, b := newDocument(), newDocument()
 	l := &load{
-		t: c.t, c: c, docs: []string{newDocument(), newDocument()}, room: "room", inbox: "watcher", stop: make(chan struct{}), over: make(chan struct{}),
+		t: c.t, c: c, docs: []string{a, b}, room: "room of " + a, inbox: "watcher of " + a, stop: make(chan struct{}), over: make(chan struct{}),
 		changes: make(map[string]map[change.Hash]bool), messages: make(map[string]string), pushes: make(map[string]string),
 	}
 	c.t.Cleanup(func() {
@@ -218,7 +219,7 @@ func (w *worker) push() bool {
 	return w.insists("push", func() error {
 		a, err := w.c.nodes[w.at].tryCall(request{
 			method: http.MethodPost, path: inboxPath(w.inbox), credential: apiKey, body: notification(name),
-			header: http.Header{"Idempotency-Key": {name}},
+			header: http.Header{"Idempotency-Key": {w.inbox + name}},
 		})
 		w.at = (w.at + 1) % len(w.c.nodes)
 		if err == nil && a.status != http.StatusCreated {

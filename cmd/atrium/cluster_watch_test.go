@@ -19,7 +19,8 @@ type watcher struct {
 	at     int
 	seen   *watched
 	lost   atomic.Int64  // connections
-	gone   chan struct{} // closed by leaves
+	gone   chan struct{} // closed by leave
+	leave  func()        // ends it
 	ended  sync.WaitGroup
 	live   []msg // what was pushed before it had caught up; owned by run
 	last   int   // seq of what was pushed last in this session, 0: nothing; owned by run
@@ -45,12 +46,13 @@ func (l *load) watch(at int) *watcher {
 	for _, doc := range l.docs {
 		w.seen.changes[doc] = make(map[change.Hash]bool)
 	}
-	there := make(chan struct{})
-	w.ended.Go(func() { w.run(sync.OnceFunc(func() { close(there) })) })
-	l.t.Cleanup(func() {
+	w.leave = sync.OnceFunc(func() {
 		close(w.gone)
 		w.ended.Wait()
 	})
+	there := make(chan struct{})
+	w.ended.Go(func() { w.run(sync.OnceFunc(func() { close(there) })) })
+	l.t.Cleanup(w.leave)
 	select {
 	case <-there:
 	case <-time.After(patience):
@@ -89,6 +91,13 @@ func (w *watcher) session(there func()) error {
 		return err
 	}
 	defer c.ws.Close()
+	defer func() {
+		select {
+		case <-w.gone:
+		default:
+			w.lost.Add(1)
+		}
+	}()
 	over := make(chan struct{})
 	defer close(over)
 	go func() {
@@ -111,7 +120,6 @@ func (w *watcher) session(there func()) error {
 			err = w.take(c, f.msg)
 		}
 		if err != nil && !errors.Is(err, errNothing) {
-			w.lost.Add(1)
 			return err
 		}
 	}
