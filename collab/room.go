@@ -97,6 +97,7 @@ func (r *room) run() {
 	for {
 		idle := r.wait()
 		events = r.mail.take(events)
+		idle = idle && len(events) == 0
 		for i, e := range events {
 			r.apply(e)
 			events[i] = nil

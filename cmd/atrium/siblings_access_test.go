@@ -200,10 +200,21 @@ func TestMetricsAccess(t *testing.T) {
 					}
 				}
 				s.put(name, kind, 0)
-				if reads {
-					alice.isShown(name, kind)
+				own := func(m msg) bool { // Atrium's, which come every second
+					metric, _ := m["metric"].(string)
+					return strings.HasPrefix(metric, "atrium.")
 				}
-				alice.expectNothing()
+				if reads {
+					got := alice.await("an update", func(m msg) bool { return !own(m) }).msg
+					if got["metric"] != name || got["value"] != kind {
+						t.Errorf("got %v, want %s to be %s", got, name, kind)
+					}
+				}
+				for _, f := range alice.ping() {
+					if !own(f.msg) {
+						t.Errorf("got %v, want nothing", f.msg)
+					}
+				}
 			}
 		})
 	}
