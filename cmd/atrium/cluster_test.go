@@ -20,6 +20,9 @@ type cluster struct {
 	databaseURL string
 }
 
+// clusters holds one for each that runs: more than a few are too much for two cores.
+var clusters = make(chan struct{}, 3)
+
 // newCluster starts nodes, on servers that other tests use, too.
 func newCluster(t *testing.T, n int, settings ...string) *cluster {
 	t.Helper()
@@ -30,6 +33,8 @@ func newCluster(t *testing.T, n int, settings ...string) *cluster {
 // start at once: the first on a database makes the tables.
 func newClusterOn(t *testing.T, databaseURL string, redisURLs []string, settings ...string) *cluster {
 	t.Helper()
+	clusters <- struct{}{}
+	t.Cleanup(func() { <-clusters }) // when the nodes have stopped
 	c := &cluster{t: t, databaseURL: databaseURL}
 	var starting sync.WaitGroup
 	for _, redisURL := range redisURLs {
