@@ -89,7 +89,7 @@ func (r *cluster) run() {
 			tick.Reset(jittered(r.pace.sweep))
 		}
 		if err != nil && !failing && r.ctx.Err() == nil {
-			r.log.Error("presence cannot be kept in Redis", "error", err)
+			r.log.Warn("presence cannot be kept in Redis; trying again", "error", err) // that Redis is away, the bus says
 		}
 		failing = err != nil
 	}

@@ -299,6 +299,9 @@ func (c *client) trySay(room, clientID string) (id string, err error) {
 func TestJoinAgain(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, withAPIKey)
+	for range 30 { // so that telling takes its time
+		dial(t, s, "listener", senderID(fmt.Sprint(rand.Int())), rooms("*", "read")).enters("a")
+	}
 	stop := make(chan struct{})
 	var talking sync.WaitGroup
 	for w := range 6 {
@@ -310,12 +313,9 @@ func TestJoinAgain(t *testing.T) {
 				default:
 				}
 				s.post("/api/v1/rooms/a/messages", map[string]any{"content": fmt.Sprint(w, " ", i)}).expect(t, 201)
-				time.Sleep(10 * time.Millisecond) // or alice is too far behind before she comes
+				time.Sleep(10 * time.Millisecond) // or alice gets too far behind
 			}
 		})
-	}
-	for range 30 { // so that telling takes its time
-		dial(t, s, "listener", senderID(fmt.Sprint(rand.Int())), rooms("*", "read")).enters("a")
 	}
 	alice := dial(t, s, "alice", rooms("*", "read"))
 	last := 0.0
