@@ -47,6 +47,7 @@ lint: web/node_modules/.package-lock.json
 stress: tools bin/atrium-race
 	go test ./collab/docsync -run Simulated -rounds $(or $(ROUNDS),20000)
 	go test -race -timeout 60m ./cmd/atrium -kill-rounds $(or $(ROUNDS),50)
+	go test -race -timeout 90m ./cmd/atrium -run TestCluster -cluster-rounds $(or $(ROUNDS),20)
 	go test -race -timeout 60m ./cmd/atrium -cluster
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),50) npx vitest run interop/kill.test.ts
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),200) npx vitest run interop/rounds.test.ts

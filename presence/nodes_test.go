@@ -117,9 +117,12 @@ func TestNodeDies(t *testing.T) {
 	bob.subscribe("carol", "online 2")
 	a.bus.Close() // it cannot tell anybody anything any more
 	died := time.Now()
-	bob.isTold("alice", Offline)
+	seen := bob.isTold("alice", Offline).LastSeen
 	if after := time.Since(died); after < quick.lifetime-2*quick.refresh {
 		t.Errorf("said to be gone after %v", after)
+	}
+	if d := seen.Sub(died); d < -2*quick.refresh-time.Second || d > time.Second { // when it spoke of her last
+		t.Errorf("seen last %v after it died", d)
 	}
 	b.until(func() bool { return b.state("carol") == "online 1" })
 	b.shows("alice", "offline 0")
@@ -128,7 +131,7 @@ func TestNodeDies(t *testing.T) {
 		err := b.db.Read(t.Context(), func(tx *db.Tx) error {
 			return tx.QueryRow(`SELECT last_seen FROM users WHERE id = 'alice'`).Scan(&micros)
 		})
-		return err == nil && time.UnixMicro(micros).After(died)
+		return err == nil && time.UnixMicro(micros).After(seen.Add(-time.Second))
 	})
 }
 

@@ -232,7 +232,7 @@ func (r *cluster) sweep() error {
 	for {
 		ctx, cancel := context.WithTimeout(r.ctx, patience)
 		answer, err := sweepScript.Run(ctx, r.client, []string{r.expiryKey(), r.prefix + "presence:sweep"},
-			r.arguments(batch, (r.pace.lifetime/9).Milliseconds(), (r.pace.lifetime/2).Milliseconds())...).Slice()
+			r.arguments(batch, (r.pace.lifetime/9).Milliseconds(), (r.pace.lifetime/2).Milliseconds(), r.pace.lifetime.Milliseconds())...).Slice()
 		cancel()
 		if err != nil {
 			return fmt.Errorf("sweep presence: %w", err)

@@ -5,6 +5,7 @@
 -- ARGV[4]  how many sessions to take
 -- ARGV[5]  after how long without a sweep Redis is taken to have been away, in ms
 -- ARGV[6]  how long nobody expires then, in ms: nodes are to say who is still there
+-- ARGV[7]  how long a session is there after its node has said so, in ms
 local since = redis.call('HGET', KEYS[2], 'since')
 if not since then
   since = string.format('%.0f', micros)
@@ -17,9 +18,10 @@ if now - last > tonumber(ARGV[5]) and redis.call('ZCOUNT', KEYS[1], '-inf', now)
 end
 if now < tonumber(redis.call('HGET', KEYS[2], 'hold') or 0) then return {since, 0, {}} end
 
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[4])
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[4])
 local gone = {}
-for _, member in ipairs(due) do
+for i = 1, #due, 2 do
+  local member, expiry = due[i], tonumber(due[i + 1])
   redis.call('ZREM', KEYS[1], member)
   local user, session = member:match('^(.*)\n([^\n]*)$')
   local key = ARGV[1] .. user
@@ -27,11 +29,11 @@ for _, member in ipairs(due) do
   if entry then
     redis.call('HDEL', key, 's:' .. session)
     if without_sessions(key) then
-      local at = cjson.decode(entry).leaving or now
+      local at = cjson.decode(entry).leaving or expiry - ARGV[7]
       change(user, 'offline', at)
       gone[#gone + 1] = user
       gone[#gone + 1] = at
     end
   end
 end
-return {since, #due, gone}
+return {since, #due / 2, gone}

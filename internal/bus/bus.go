@@ -91,6 +91,13 @@ func New(o Options) (*Bus, error) {
 	return b, nil
 }
 
+// The client's own log is in another format, and says what ours does.
+func init() { redis.SetLogger(silent{}) }
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 // CheckURL finds mistakes in an address. Its error does not repeat it: there may be
 // a password in it.
 func CheckURL(address string) error {
