@@ -43,7 +43,7 @@ func startPostgres(t T, settings ...string) *Server {
 		Addr: addr, t: t, dir: dir,
 		// A killed server loses nothing without fsync; a machine would.
 		command: []string{find(t, "postgres", postgresBin+"postgres"), "-D", data, "-h", "127.0.0.1", "-p", port, "-k", "", "-F",
-			"-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "log_min_messages=warning"},
+			"-c", "max_connections=500", "-c", "shared_buffers=64MB", "-c", "log_min_messages=warning"},
 	}
 	for _, setting := range settings { // the last one holds
 		s.command = append(s.command, "-c", setting)
