@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config"
 
 export default defineConfig({
   test: {
-    include: ["interop/*.test.ts"],
+    include: ["interop/*.test.ts", "client/test/*.test.ts"],
     // Needs a recorded trace; `npm run trace` runs it alone.
     exclude: ["interop/trace.test.ts"],
     setupFiles: ["interop/setup.ts"],

@@ -1,0 +1,3 @@
+export function DocumentPage({ documentId }: { documentId: string }) {
+  return <p>{documentId}</p>
+}

@@ -1,0 +1,28 @@
+import react from "@vitejs/plugin-react"
+import { defineConfig } from "vite"
+
+export default defineConfig({
+  plugins: [react()],
+  resolve: {
+    // The entries that leave it to main.tsx to load the WebAssembly, as a file of its own.
+    alias: [
+      { find: /^@automerge\/automerge$/, replacement: "@automerge/automerge/slim" },
+      { find: /^@automerge\/automerge-repo$/, replacement: "@automerge/automerge-repo/slim" },
+    ],
+  },
+  build: {
+    outDir: "../dist",
+    emptyOutDir: true,
+    // Top-level await, and no script that the policy of web.go would refuse.
+    target: "es2022",
+    modulePreload: { polyfill: false },
+  },
+  server: {
+    // `npm run dev --workspace app` beside `make run`.
+    proxy: {
+      "/ws": { target: "ws://127.0.0.1:8080", ws: true },
+      "/dev": "http://127.0.0.1:8080",
+      "/api": "http://127.0.0.1:8080",
+    },
+  },
+})
