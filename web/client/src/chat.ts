@@ -1,4 +1,5 @@
 import type { Connection } from "./connection.ts"
+import { randomId } from "./id.ts"
 import { Live } from "./live.ts"
 import { Outbox } from "./outbox.ts"
 import type { AtriumError, ChatMessage, Incoming, Member, Requests, RoomEvent, RoomSummary, Told } from "./protocol.ts"
@@ -124,7 +125,7 @@ export class Room extends Live<RoomState> {
 
   /** Says something; resolves once it is stored. It rejects if it is refused, or if too much waits already. */
   async send(content: string, { replyTo }: { replyTo?: string } = {}): Promise<ChatMessage> {
-    const pending = { clientId: crypto.randomUUID(), content, createdAt: new Date().toISOString(), replyTo }
+    const pending = { clientId: randomId(), content, createdAt: new Date().toISOString(), replyTo }
     this.#patch({ pending: [...this.value.pending, pending] })
     this.#typingSince = 0 // the message ends it
     const { clientId } = pending
