@@ -18,7 +18,7 @@ run: page
 build: page
 	go build -o bin/atrium ./cmd/atrium
 
-# The page, embedded by web/web.go. Without Node a placeholder is embedded instead.
+# The app, embedded by web/web.go. Without Node a placeholder is embedded instead.
 page: web/node_modules/.package-lock.json
 	cd web && npm run --silent build
 
@@ -52,6 +52,7 @@ stress: tools bin/atrium-race
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),50) npx vitest run interop/kill.test.ts
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),200) npx vitest run interop/rounds.test.ts
 	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),200) npx vitest run interop/patches.test.ts
+	cd web && ATRIUM_BIN=$(CURDIR)/bin/atrium-race ROUNDS=$(or $(ROUNDS),30) npx vitest run client/test/faults.test.ts
 	go test ./cmd/atrium -run StalledReaders -v -stall 45s -stall-changes 10000
 
 # FUZZ says how long each target runs: a number of inputs with an x, or a time.
@@ -101,4 +102,4 @@ tools:
 	node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a < 20 || a === 20 && b < 19) { console.log("The tests need Node 20.19 or newer, not " + process.version + "."); process.exit(1) }'
 
 clean:
-	rm -rf bin web/node_modules $(filter-out web/dist/.gitkeep,$(wildcard web/dist/*))
+	rm -rf bin web/node_modules web/*/node_modules web/client/dist $(filter-out web/dist/.gitkeep,$(wildcard web/dist/*))

@@ -4,13 +4,17 @@
 package web
 
 import (
+	"bytes"
 	"embed"
 	"io"
 	"io/fs"
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 //go:embed all:dist
@@ -21,10 +25,10 @@ var placeholder embed.FS
 
 const indexPage = "index.html"
 
-// policy lets the page run its own scripts and the Automerge WebAssembly, and
-// talk to this server; nothing else.
+// policy lets the page run its own scripts and the Automerge WebAssembly, talk to
+// this server, and show users' pictures; nothing else.
 const policy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; " +
-	"connect-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+	"connect-src 'self'; img-src 'self' data: https:; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 
 // contentTypes are fixed because those of package mime depend on the machine.
 // WebAssembly is compiled while it streams only as application/wasm.
@@ -36,9 +40,10 @@ var contentTypes = map[string]string{
 	".wasm": "application/wasm",
 }
 
-// handler serves one tree of files. Set once.
+// handler serves one tree of files.
 type handler struct {
-	files fs.FS
+	files  fs.FS    // set once
+	packed sync.Map // file name to its content in gzip, nil for what gets no smaller by it
 }
 
 // Handler returns a handler for GET and HEAD that serves the built page, or, in a
@@ -102,7 +107,46 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		header.Set("Cache-Control", "no-cache")
 	}
+	header.Set("Vary", "Accept-Encoding")
+	if accepts(r, "gzip") {
+		if packed := h.pack(name, content); packed != nil {
+			header.Set("Content-Encoding", "gzip")
+			content = bytes.NewReader(packed)
+		}
+	}
 	http.ServeContent(w, r, name, time.Time{}, content)
+}
+
+// accepts reports whether a client can read an encoding.
+func accepts(r *http.Request, encoding string) bool {
+	for _, part := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+		name, quality, _ := strings.Cut(part, ";")
+		if strings.EqualFold(strings.TrimSpace(name), encoding) {
+			return strings.ReplaceAll(quality, " ", "") != "q=0"
+		}
+	}
+	return false
+}
+
+// pack returns a file's content in gzip, nil if that is no smaller. Each file is
+// packed once: it stays as it is for as long as the binary runs.
+func (h *handler) pack(name string, content io.ReadSeeker) []byte {
+	once, _ := h.packed.LoadOrStore(name, sync.OnceValue(func() []byte {
+		var packed bytes.Buffer
+		zip, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+		if err != nil {
+			panic(err) // the level is a constant and valid
+		}
+		size, err := io.Copy(zip, content)
+		if err == nil {
+			err = zip.Close()
+		}
+		if _, back := content.Seek(0, io.SeekStart); err != nil || back != nil || int64(packed.Len()) >= size {
+			return nil
+		}
+		return packed.Bytes()
+	}))
+	return once.(func() []byte)()
 }
 
 // open opens a regular file; a directory is as good as nothing.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 var (
@@ -71,6 +73,49 @@ func TestHandler(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPacked asks for a script in gzip, and for what gets no smaller by it.
+func TestPacked(t *testing.T) {
+	script := strings.Repeat("export const a = 1\n", 1000)
+	h := newHandler(fstest.MapFS{indexPage: {Data: []byte("x")}, "assets/a-1.js": {Data: []byte(script)}}, spare)
+	for _, tt := range []struct {
+		path, accept string
+		packed       bool
+		body         string
+	}{
+		{"/assets/a-1.js", "gzip, br", true, script},
+		{"/assets/a-1.js", "br, gzip;q=0.5", true, script},
+		{"/assets/a-1.js", "", false, script},
+		{"/assets/a-1.js", "br, gzip; q=0", false, script},
+		{"/", "gzip", false, "x"},
+	} {
+		for range 2 { // packed now, and taken from before
+			w, r := httptest.NewRecorder(), httptest.NewRequest("GET", tt.path, nil)
+			r.Header.Set("Accept-Encoding", tt.accept)
+			h.ServeHTTP(w, r)
+			if got := w.Header().Get("Content-Encoding"); (got == "gzip") != tt.packed {
+				t.Errorf("%s for %q: Content-Encoding is %q", tt.path, tt.accept, got)
+			}
+			if got := w.Header().Get("Vary"); got != "Accept-Encoding" {
+				t.Errorf("%s: Vary is %q", tt.path, got)
+			}
+			if size := w.Body.Len(); tt.packed && size > len(tt.body)/10 {
+				t.Errorf("%s has %d bytes packed, %d unpacked", tt.path, size, len(tt.body))
+			}
+			var body io.Reader = w.Body
+			if tt.packed {
+				zip, err := gzip.NewReader(w.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body = zip
+			}
+			if got, err := io.ReadAll(body); err != nil || string(got) != tt.body {
+				t.Errorf("%s for %q: %d bytes, %v; want %d", tt.path, tt.accept, len(got), err, len(tt.body))
+			}
+		}
 	}
 }
 

@@ -1,8 +1,20 @@
+import { readFileSync } from "node:fs"
 import react from "@vitejs/plugin-react"
-import { defineConfig } from "vite"
+import { defineConfig, type Plugin } from "vite"
+
+/** Tells the service worker which files there are. */
+const offline: Plugin = {
+  name: "offline",
+  apply: "build",
+  generateBundle(_, bundle) {
+    const files = ["icon.svg", ...Object.keys(bundle)].filter((name) => !name.endsWith(".html")).map((name) => `/${name}`)
+    const source = readFileSync(new URL("offline.js", import.meta.url), "utf8")
+    this.emitFile({ type: "asset", fileName: "offline.js", source: source.replace("files = []", `files = ${JSON.stringify(files.sort())}`) })
+  },
+}
 
 export default defineConfig({
-  plugins: [react()],
+  plugins: [react(), offline],
   resolve: {
     // The entries that leave it to main.tsx to load the WebAssembly, as a file of its own.
     alias: [

@@ -21,14 +21,16 @@ export interface Claims {
   sub: string
   docs?: Record<string, Level>
   rooms?: Record<string, Level>
+  metrics?: Record<string, Level>
+  admin?: boolean
   /** Seconds from now; negative for a token that has expired. */
   ttl?: number
 }
 
 /** An HS256 token that the servers started here accept; every document for writing unless told otherwise. */
-export function token({ sub, docs = { "*": "write" }, rooms, ttl = 3600 }: Claims): string {
+export function token({ sub, docs = { "*": "write" }, rooms, metrics, admin, ttl = 3600 }: Claims): string {
   const now = Math.floor(Date.now() / 1000)
-  const claims = { sub, name: sub[0]!.toUpperCase() + sub.slice(1), iat: now, exp: now + ttl, atrium: { docs, rooms } }
+  const claims = { sub, name: sub[0]!.toUpperCase() + sub.slice(1), iat: now, exp: now + ttl, atrium: { docs, rooms, metrics, admin } }
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url")
   const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`
   const made = `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`

@@ -46,7 +46,10 @@ export function useBrowser(): { visit: (address: string, visit?: Visit) => Promi
     for (const { context } of people.splice(0)) await context.close()
     expect(complaints, "what browsers complained of").toEqual([])
   })
-  afterAll(() => browser?.close())
+  afterAll(async () => {
+    await browser?.close()
+    console.log(`screenshots are in ${pictures}`)
+  })
 
   const visit = async (address: string, { beside, allow, ...settings }: Visit = {}): Promise<Person> => {
     const viewport = { width: 1280, height: 800 }

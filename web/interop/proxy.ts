@@ -2,6 +2,7 @@
 
 import { type AddressInfo, createServer, type Server, type Socket, connect } from "node:net"
 import { once } from "node:events"
+import { setTimeout as sleep } from "node:timers/promises"
 
 type Direction = "up" | "down"
 
@@ -24,8 +25,28 @@ export class Proxy {
 
   constructor(private readonly target: number) {}
 
+  /** How long each piece of data is held back, in milliseconds; order stays. */
+  delay: () => number = () => 0
+  #stalled = false
+
   get url(): string {
     return `ws://127.0.0.1:${this.#port}/ws`
+  }
+
+  get http(): string {
+    return `http://127.0.0.1:${this.#port}`
+  }
+
+  /** Lets nothing through, in either direction, and cuts nothing: as a network does that has gone. */
+  stall(): void {
+    this.#stalled = true
+    for (const { client, server } of this.#pairs) [client, server].forEach((socket) => socket.pause())
+  }
+
+  /** Ends stalling. */
+  resume(): void {
+    this.#stalled = false
+    for (const { client, server } of this.#pairs) [client, server].forEach((socket) => socket.resume())
   }
 
   /** Accepts connections, again if it had refused them, on the same port. */
@@ -68,20 +89,29 @@ export class Proxy {
   }
 
   #forward(direction: Direction, pair: Pair, from: Socket, to: Socket): void {
+    if (this.#stalled) from.pause()
+    let last = Promise.resolve()
     from.on("data", (data) => {
-      const part = data.subarray(0, Math.min(data.length, this.#left[direction]))
-      this.#left[direction] -= part.length
-      if (part.length < data.length) {
-        this.#left[direction] = Infinity
-        from.pause() // nothing may follow the gap
-        to.write(part, () => this.#end(pair))
-        return
-      }
-      if (!to.write(part)) {
-        from.pause()
-        to.once("drain", () => from.resume())
-      }
+      const wait = this.delay()
+      if (wait === 0) return this.#pass(direction, pair, from, to, data)
+      last = last.then(() => sleep(wait)).then(() => this.#pass(direction, pair, from, to, data))
     })
+  }
+
+  #pass(direction: Direction, pair: Pair, from: Socket, to: Socket, data: Buffer): void {
+    if (!this.#pairs.has(pair)) return
+    const part = data.subarray(0, Math.min(data.length, this.#left[direction]))
+    this.#left[direction] -= part.length
+    if (part.length < data.length) {
+      this.#left[direction] = Infinity
+      from.pause() // nothing may follow the gap
+      to.write(part, () => this.#end(pair))
+      return
+    }
+    if (!to.write(part)) {
+      from.pause()
+      to.once("drain", () => this.#stalled || from.resume())
+    }
   }
 
   #end(pair: Pair): void {

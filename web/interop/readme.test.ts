@@ -1,4 +1,5 @@
-// The chat client in README.md, run as it stands there.
+// The chat client in README.md, run as it stands there. The other snippets are run in
+// client/test/readme.test.tsx.
 
 import { spawn } from "node:child_process"
 import { readFileSync } from "node:fs"

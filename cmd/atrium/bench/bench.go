@@ -88,10 +88,38 @@ func (f *failures) add(err error) {
 	}
 }
 
+// told returns how many there are, and what the first one says.
+func (f *failures) told() (n int, first string) {
+	n, err := f.get()
+	if err != nil {
+		first = err.Error()
+	}
+	return n, first
+}
+
 func (f *failures) get() (n int, first error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.n, f.first
+}
+
+// inTurns measures each target so often, one after the other, and gives each run to
+// add, with the target's place.
+func inTurns[R any](ctx context.Context, log io.Writer, runs int, all targets, measure func(*target) (R, error), add func(k int, run R)) error {
+	for i := range runs {
+		for k, t := range all {
+			progress(log, "run %d of %d: %s", i+1, runs, t.name)
+			run, err := measure(t)
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			add(k, run)
+			if err := pause(ctx, time.Second); err != nil { // the server sees all of them go
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // each calls f for 0 … n-1, some at a time, and returns the first error.

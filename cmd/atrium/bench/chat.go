@@ -72,19 +72,12 @@ func Chat(ctx context.Context, o ChatOptions) (_ *ChatReport, err error) {
 		all = append(all, t)
 		report.Targets = append(report.Targets, newTarget(t))
 	}
-	for i := range o.Runs {
-		for k, t := range all {
-			progress(o.Log, "run %d of %d: %s", i+1, o.Runs, t.name)
-			r := &chatRun{load: &o.ChatLoad, target: t, room: "bench-" + strconv.FormatInt(time.Now().UnixNano(), 36), failed: newFailures()}
-			result, err := r.measure(ctx)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", t.name, err)
-			}
-			report.Targets[k].Runs = append(report.Targets[k].Runs, result)
-			if err := pause(ctx, time.Second); err != nil { // the server sees all of them go
-				return nil, err
-			}
-		}
+	err = inTurns(ctx, o.Log, o.Runs, all, func(t *target) (Run, error) {
+		r := &chatRun{load: &o.ChatLoad, target: t, room: "bench-" + strconv.FormatInt(time.Now().UnixNano(), 36), failed: newFailures()}
+		return r.measure(ctx)
+	}, func(k int, run Run) { report.Targets[k].Runs = append(report.Targets[k].Runs, run) })
+	if err != nil {
+		return nil, err
 	}
 	sumTargets(report.Targets)
 	return report, nil
@@ -157,10 +150,7 @@ func (r *chatRun) measure(ctx context.Context) (result Run, err error) {
 	}
 	result.Delivered, result.Expected = int(late.n), n*len(members)
 	result.latencies(&late)
-	var first error
-	if result.Failed, first = r.failed.get(); first != nil {
-		result.Failure = first.Error()
-	}
+	result.Failed, result.Failure = r.failed.told()
 	return result, nil
 }
 
@@ -197,13 +187,8 @@ func (r *chatRun) write(ctx context.Context, n int, send func(k int) error, resu
 		return fmt.Errorf("write: %w", errors.Join(err, why))
 	}
 	result.Rate = float64(n) / (clock.now() + time.Duration(float64(time.Second)/r.load.Rate)).Seconds()
-	grace := time.NewTimer(r.load.Grace)
-	defer grace.Stop()
-	select {
-	case <-r.left.zero:
-	case <-grace.C:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := r.left.wait(ctx, r.load.Grace); err != nil {
+		return err
 	}
 	after, err := r.target.meters.cpu()
 	result.CPUSeconds = (after - before).Seconds()

@@ -39,20 +39,15 @@ func Cursors(ctx context.Context, o CursorsOptions) (_ *CursorsReport, err error
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	report := &CursorsReport{Nodes: nodesOf(t), Clients: o.Clients, Rate: o.Rate, Duration: o.Duration}
-	for i := range o.Runs {
-		progress(o.Log, "run %d of %d", i+1, o.Runs)
+	err = inTurns(ctx, o.Log, o.Runs, targets{t}, func(t *target) (CursorsRun, error) {
 		r := &cursorsRun{
 			watching: watching{moves: o.moves(), began: time.Now(), clients: make(map[string]int)},
 			opts:     &o, target: t, documentID: newDocumentID(), failed: newFailures(),
 		}
-		result, err := r.measure(ctx)
-		if err != nil {
-			return nil, err
-		}
-		report.Runs = append(report.Runs, result)
-		if err := pause(ctx, time.Second); err != nil {
-			return nil, err
-		}
+		return r.measure(ctx)
+	}, func(_ int, run CursorsRun) { report.Runs = append(report.Runs, run) })
+	if err != nil {
+		return nil, err
 	}
 	report.sum()
 	return report, nil
@@ -119,13 +114,8 @@ func (r *cursorsRun) measure(ctx context.Context) (result CursorsRun, err error)
 	}
 	result.CPUPercent = 100 * (after - before).Seconds() / took.Seconds()
 
-	grace := time.NewTimer(r.opts.Grace)
-	defer grace.Stop()
-	select {
-	case <-r.last.zero:
-	case <-grace.C:
-	case <-ctx.Done():
-		return result, ctx.Err()
+	if err := r.last.wait(ctx, r.opts.Grace); err != nil {
+		return result, err
 	}
 	result.Missing = int(r.last.left.Load())
 	rss, err := r.target.meters.rss()
@@ -156,10 +146,7 @@ func (r *cursorsRun) tell(viewers []*viewer, result *CursorsRun) {
 	result.TickMS = ms(ticks.quantile(0.50))
 	per := float64(n) * r.opts.Duration.Seconds()
 	result.BytesPerSecond, result.FramesPerSecond = float64(bytes)/per, float64(frames)/per
-	var first error
-	if result.Failed, first = r.failed.get(); first != nil {
-		result.Failure = first.Error()
-	}
+	result.Failed, result.Failure = r.failed.told()
 }
 
 // makeDocument makes the document that is to be joined, by a session of its own.

@@ -85,26 +85,19 @@ func Docs(ctx context.Context, o DocsOptions) (_ *DocsReport, err error) {
 		return nil, err
 	}
 	report := newDocsReport(o.Load, targets)
-	for i := range o.Runs {
-		for k, t := range targets {
-			s, err := o.script(recorded)
-			if err != nil {
-				return nil, err
-			}
-			progress(o.Log, "run %d of %d: %s", i+1, o.Runs, t.name)
-			r := &docsRun{
-				hearing: hearing{script: s}, load: &o.Load, target: t, documentID: newDocumentID(),
-				began: time.Now(), failed: newFailures(),
-			}
-			result, err := r.measure(ctx)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", t.name, err)
-			}
-			report.Targets[k].Runs = append(report.Targets[k].Runs, result)
-			if err := pause(ctx, time.Second); err != nil { // the server sees all of them go
-				return nil, err
-			}
+	err = inTurns(ctx, o.Log, o.Runs, targets, func(t *target) (Run, error) {
+		s, err := o.script(recorded)
+		if err != nil {
+			return Run{}, err
 		}
+		r := &docsRun{
+			hearing: hearing{script: s}, load: &o.Load, target: t, documentID: newDocumentID(),
+			began: time.Now(), failed: newFailures(),
+		}
+		return r.measure(ctx)
+	}, func(k int, run Run) { report.Targets[k].Runs = append(report.Targets[k].Runs, run) })
+	if err != nil {
+		return nil, err
 	}
 	sumTargets(report.Targets)
 	return report, nil
@@ -217,10 +210,7 @@ func (r *docsRun) measure(ctx context.Context) (result Run, err error) {
 	}
 	result.Expected = len(observers) * len(r.script.edits)
 	result.latencies(&latency)
-	var first error
-	if result.Failed, first = r.failed.get(); first != nil {
-		result.Failure = first.Error()
-	}
+	result.Failed, result.Failure = r.failed.told()
 	return result, nil
 }
 
@@ -313,17 +303,11 @@ func (r *docsRun) typing(ctx context.Context, writers []*writer, result *Run) er
 	took := clock.now() + time.Duration(float64(time.Second)/r.load.Rate)
 	result.Rate = float64(len(r.script.edits)) / took.Seconds()
 
-	grace := time.NewTimer(r.load.Grace)
-	defer grace.Stop()
-	select {
-	case <-r.deliveries.zero:
-		// What the last delivery makes the server do belongs to it.
-		err = pause(ctx, 100*time.Millisecond)
-	case <-grace.C:
-	case <-ctx.Done():
-		err = ctx.Err()
+	if err := r.deliveries.wait(ctx, r.load.Grace); err != nil {
+		return err
 	}
-	if err != nil {
+	// What the last delivery makes the server do belongs to it.
+	if err := pause(ctx, 100*time.Millisecond); err != nil {
 		return err
 	}
 	after, err := r.target.meters.cpu()

@@ -134,10 +134,7 @@ func (r *editsRun) measure(ctx context.Context) (result EditsPhase, err error) {
 	result.Acknowledged = int(late.n)
 	result.latencies(&late)
 	result.costs(before, after)
-	var first error
-	if result.Failed, first = r.failed.get(); first != nil {
-		result.Failure = first.Error()
-	}
+	result.Failed, result.Failure = r.failed.told()
 	return result, nil
 }
 
@@ -157,7 +154,7 @@ func (r *editsRun) rush(ctx context.Context, crew *crew, authors []*author) (rat
 		_, why := r.failed.get()
 		return 0, errors.Join(errors.New("no edit was acknowledged"), why)
 	}
-	return rate, r.drain(ctx)
+	return rate, r.left.wait(ctx, r.load.Grace)
 }
 
 // keepRate sends edits when they are due, and returns how many were acknowledged
@@ -173,23 +170,10 @@ func (r *editsRun) keepRate(ctx context.Context, crew *crew, authors []*author) 
 		_, why := r.failed.get()
 		return 0, fmt.Errorf("send an edit: %w", errors.Join(err, why))
 	}
-	if err := r.drain(ctx); err != nil {
+	if err := r.left.wait(ctx, r.load.Grace); err != nil {
 		return 0, err
 	}
 	return float64(r.acks.Load()) / r.clock.now().Seconds(), nil
-}
-
-// drain waits until all is acknowledged.
-func (r *editsRun) drain(ctx context.Context) error {
-	grace := time.NewTimer(r.load.Grace)
-	defer grace.Stop()
-	select {
-	case <-r.left.zero:
-	case <-grace.C:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
 }
 
 // author is one session that types a document of its own.

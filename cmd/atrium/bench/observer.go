@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"atrium/internal/auth"
@@ -121,29 +120,5 @@ func (o *observer) take(m *heard, now time.Duration) {
 	if edits > 0 {
 		o.received += edits
 		o.run.deliveries.add(edits)
-	}
-}
-
-// countdown says when so many things have happened. It is safe for concurrent
-// use.
-type countdown struct {
-	left atomic.Int64
-	zero chan struct{} // closed when nothing is left
-}
-
-func newCountdown(n int) *countdown {
-	c := &countdown{zero: make(chan struct{})}
-	c.left.Store(int64(n))
-	if n == 0 {
-		close(c.zero)
-	}
-	return c
-}
-
-func (c *countdown) done() { c.add(1) }
-
-func (c *countdown) add(n int) {
-	if c.left.Add(-int64(n)) == 0 {
-		close(c.zero)
 	}
 }

@@ -50,17 +50,12 @@ func Push(ctx context.Context, o PushOptions) (_ *PushReport, err error) {
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	report := &PushReport{Nodes: nodesOf(t), Users: o.Users, Rate: o.Rate, Duration: o.Duration}
-	for i := range o.Runs {
-		progress(o.Log, "run %d of %d", i+1, o.Runs)
+	err = inTurns(ctx, o.Log, o.Runs, targets{t}, func(t *target) (PushRun, error) {
 		r := &pushRun{opts: &o, target: t, name: strconv.FormatInt(time.Now().UnixNano(), 36), failed: newFailures()}
-		result, err := r.measure(ctx)
-		if err != nil {
-			return nil, err
-		}
-		report.Runs = append(report.Runs, result)
-		if err := pause(ctx, time.Second); err != nil {
-			return nil, err
-		}
+		return r.measure(ctx)
+	}, func(_ int, run PushRun) { report.Runs = append(report.Runs, run) })
+	if err != nil {
+		return nil, err
 	}
 	report.sum()
 	return report, nil
@@ -105,13 +100,8 @@ func (r *pushRun) measure(ctx context.Context) (result PushRun, err error) {
 	if err != nil {
 		return result, err
 	}
-	grace := time.NewTimer(r.opts.Grace)
-	defer grace.Stop()
-	select {
-	case <-r.left.zero:
-	case <-grace.C:
-	case <-ctx.Done():
-		return result, ctx.Err()
+	if err := r.left.wait(ctx, r.opts.Grace); err != nil {
+		return result, err
 	}
 	after, err := r.target.meters.cpu()
 	if err != nil {
@@ -131,10 +121,7 @@ func (r *pushRun) measure(ctx context.Context) (result PushRun, err error) {
 	if result.Stored, err = r.stored(ctx); err != nil {
 		return result, err
 	}
-	var first error
-	if result.Failed, first = r.failed.get(); first != nil {
-		result.Failure = first.Error()
-	}
+	result.Failed, result.Failure = r.failed.told()
 	return result, nil
 }
 

@@ -8,3 +8,6 @@ createRoot(document.getElementById("root")!).render(
     <App />
   </StrictMode>,
 )
+
+// Without TLS there is none but on this machine.
+if (import.meta.env.PROD) void navigator.serviceWorker?.register("/offline.js")

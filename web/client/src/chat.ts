@@ -1,4 +1,5 @@
 import type { Connection } from "./connection.ts"
+import { randomId } from "./id.ts"
 import { Live } from "./live.ts"
 import { Outbox } from "./outbox.ts"
 import type { AtriumError, ChatMessage, Incoming, Member, Requests, RoomEvent, RoomSummary, Told } from "./protocol.ts"
@@ -94,6 +95,7 @@ export class Room extends Live<RoomState> {
   #read: { seq: number; sending: boolean } | undefined
   #typingSince = 0 // when it was told last, 0 if it was not
   readonly #outbox: Outbox
+  readonly #stored = new Set<string>() // clientIds of what is pending still, and has been acknowledged
   readonly #listeners = new Set<(event: RoomEvent) => void>()
 
   constructor(
@@ -123,15 +125,19 @@ export class Room extends Live<RoomState> {
 
   /** Says something; resolves once it is stored. It rejects if it is refused, or if too much waits already. */
   async send(content: string, { replyTo }: { replyTo?: string } = {}): Promise<ChatMessage> {
-    const pending = { clientId: crypto.randomUUID(), content, createdAt: new Date().toISOString(), replyTo }
+    const pending = { clientId: randomId(), content, createdAt: new Date().toISOString(), replyTo }
     this.#patch({ pending: [...this.value.pending, pending] })
     this.#typingSince = 0 // the message ends it
+    const { clientId } = pending
     try {
-      const { clientId } = pending
-      const ack = await this.#push("chat:message", { roomId: this.roomId, message: content, clientId, replyTo })
-      return ack.message
-    } finally {
-      this.#patch({ pending: this.value.pending.filter((other) => other !== pending) })
+      const { message } = await this.#push("chat:message", { roomId: this.roomId, message: content, clientId, replyTo })
+      // Its place is among the messages, where it comes in its turn.
+      if (this.running && message.seq > this.value.lastSeq) this.#stored.add(clientId)
+      else this.#drop(clientId)
+      return message
+    } catch (error) {
+      this.#drop(clientId)
+      throw error
     }
   }
 
@@ -257,7 +263,9 @@ export class Room extends Live<RoomState> {
     this.#joined = false
     this.#outbox.shut()
     this.connection.request("chat:leave", { roomId: this.roomId }).catch(() => {})
-    this.#patch({ status: "joining", typing: [] })
+    const pending = this.value.pending.filter(({ clientId }) => !this.#stored.has(clientId))
+    this.#stored.clear()
+    this.#patch({ status: "joining", typing: [], pending })
   }
 
   async #join(): Promise<void> {
@@ -288,7 +296,9 @@ export class Room extends Live<RoomState> {
     const more = first ? messages.length >= pageOfJoin : truncated === true || this.value.more
     this.#joined = true
     this.#from = lastSeq
-    this.#patch({ status: "joined", messages: known, members, memberCount, readSeq, unread, lastSeq, more, typing: [] })
+    const pending = this.value.pending.filter(({ clientId }) => !this.#stored.has(clientId))
+    this.#stored.clear()
+    this.#patch({ status: "joined", messages: known, pending, members, memberCount, readSeq, unread, lastSeq, more, typing: [] })
     if (!first) for (const event of events) this.#tell(event as RoomEvent)
     this.#outbox.open()
     void this.#sendRead()
@@ -306,15 +316,15 @@ export class Room extends Live<RoomState> {
       lastSeq: event.seq,
       unread: ofOther ? unread + 1 : unread,
       typing: event.type === "chat:message" ? typing.filter(({ userId }) => userId !== event.user.id) : typing,
-      pending: this.#unsaid(event),
     })
+    if (event.type === "chat:message" && event.clientId !== undefined && event.user.id === this.userId()) this.#drop(event.clientId)
     this.#tell(event)
   }
 
-  /** What is pending still: the message may come before its ack. */
-  #unsaid(event: RoomEvent): readonly Pending[] {
-    if (event.type !== "chat:message" || event.user.id !== this.userId()) return this.value.pending
-    return this.value.pending.filter(({ clientId }) => clientId !== event.clientId)
+  /** Takes what is stored, or refused, from what is pending. */
+  #drop(clientId: string): void {
+    this.#stored.delete(clientId)
+    this.#patch({ pending: this.value.pending.filter((other) => other.clientId !== clientId) })
   }
 
   #tell(event: RoomEvent): void {

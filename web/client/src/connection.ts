@@ -1,5 +1,6 @@
 import { Decoder, encode } from "cbor-x"
 import { EventEmitter } from "eventemitter3"
+import { randomId } from "./id.ts"
 import { AtriumError, type Code, type Incoming, type Notes, type Outgoing, type Peer, type Requests } from "./protocol.ts"
 import { life, refreshIn } from "./token.ts"
 
@@ -107,7 +108,7 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   constructor(options: ConnectionOptions) {
     super()
     this.#options = options
-    this.senderId = options.senderId ?? `client-${crypto.randomUUID()}`
+    this.senderId = options.senderId ?? `client-${randomId()}`
     const url = new URL(options.url, globalThis.location?.href)
     url.protocol = url.protocol.replace("http", "ws")
     this.url = url.href
