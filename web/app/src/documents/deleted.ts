@@ -5,7 +5,7 @@ import { useEffect, useState } from "react"
 /** A document that was made a moment ago is missing, too. */
 const patience = 2_000
 
-/** Whether a document that this browser still has was deleted for everyone. */
+/** Whether a document was deleted for everyone; this browser may still have it. */
 export function useDeleted(documentId: string, status: DocumentState["status"]): boolean {
   const client = useAtrium()
   const [deleted, setDeleted] = useState(false)

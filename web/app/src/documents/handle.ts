@@ -6,12 +6,6 @@ import { useAtrium } from "atrium-client/react"
 import { useCallback, useEffect, useState, useSyncExternalStore } from "react"
 import { useWorkspace } from "../workspace.ts"
 
-/** What the app keeps in a document. Other clients may have made it otherwise. */
-export interface Content {
-  title?: string
-  text?: string
-}
-
 export type Found<T> = { state: "loading" | "absent" | "broken" } | { state: "ready"; handle: DocHandle<T> }
 
 /** Finds a document, if one is named, and waits for it for as long as the component is there. */
@@ -20,7 +14,7 @@ export function useHandle<T>(documentId: string | undefined): Found<T> {
   const [found, setFound] = useState<Found<T>>({ state: "loading" })
   useEffect(() => {
     if (documentId === undefined) return setFound({ state: "absent" })
-    if (!isValidDocumentId(documentId)) return setFound({ state: "broken" })
+    if (!isValidDocumentId(documentId) || repo.handles[documentId]?.isDeleted()) return setFound({ state: "broken" })
     let handle: DocHandle<T> | undefined
     const look = () => setFound(handle!.isReady() ? { state: "ready", handle: handle! } : { state: "absent" })
     const later = () => queueMicrotask(look) // a handle tells of its first content before it is ready

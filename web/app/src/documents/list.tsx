@@ -3,8 +3,8 @@ import { type ReactNode, useState } from "react"
 import { Link } from "wouter"
 import { useTitle } from "../shell/title.ts"
 import { useWorkspace } from "../workspace.ts"
-import { type Catalog, changed, type Entry, useCatalog, useEntries } from "./catalog.ts"
-import { named } from "./grants.ts"
+import { type Catalog, catalogId, changed, type Entry, useCatalog, useEntries } from "./catalog.ts"
+import { granted, named } from "./grants.ts"
 import { NewDocument, OpenByLink } from "./new.tsx"
 import { openedBy } from "./opened.ts"
 import { type Removed, RemoveDialog } from "./remove.tsx"
@@ -29,6 +29,8 @@ export function DocumentList() {
 }
 
 function All({ catalog }: { catalog: DocHandle<Catalog> }) {
+  const { me } = useWorkspace()
+  const mayWrite = granted(me.docs, catalogId) === "write"
   const entries = useEntries(catalog)
   const [removed, setRemoved] = useState<Removed>()
   if (entries.length === 0) {
@@ -43,14 +45,16 @@ function All({ catalog }: { catalog: DocHandle<Catalog> }) {
       <ul className="card">
         {entries.map(([documentId, entry]) => (
           <Row key={documentId} documentId={documentId} title={entry.title} about={<Made entry={entry} />}>
-            <button
-              type="button"
-              className="plain"
-              aria-label={`Remove ${entry.title || "Untitled"}`}
-              onClick={() => setRemoved({ documentId, title: entry.title })}
-            >
-              Remove…
-            </button>
+            {mayWrite && (
+              <button
+                type="button"
+                className="plain"
+                aria-label={`Remove ${entry.title || "Untitled"}`}
+                onClick={() => setRemoved({ documentId, title: entry.title })}
+              >
+                Remove…
+              </button>
+            )}
           </Row>
         ))}
       </ul>

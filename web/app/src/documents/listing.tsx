@@ -4,7 +4,8 @@ import { useEffect } from "react"
 import { useWorkspace } from "../workspace.ts"
 import { add, type Catalog, catalogId, rename, touch, useCatalog } from "./catalog.ts"
 import { granted } from "./grants.ts"
-import { type Content, useContent } from "./handle.ts"
+import type { Content } from "./content.ts"
+import { useContent } from "./handle.ts"
 
 /** Keeps what the list of all documents says of one up to date; one that is not in it can be put there. */
 export function Listing({ handle }: { handle: DocHandle<Content> }) {

@@ -4,7 +4,7 @@ import { useLocation } from "wouter"
 import { useWorkspace } from "../workspace.ts"
 import { add, type Catalog, catalogId } from "./catalog.ts"
 import { granted } from "./grants.ts"
-import type { Content } from "./handle.ts"
+import type { Content } from "./content.ts"
 
 /** Makes a document, for whoever may write what nobody has named before. */
 export function NewDocument({ catalog }: { catalog: DocHandle<Catalog> | undefined }) {

@@ -1,5 +1,7 @@
 import { useWorkspace } from "../workspace.ts"
-import { type Content, useDocumentState, useHandle } from "./handle.ts"
+import type { Content } from "./content.ts"
+import { useDocumentState, useHandle } from "./handle.ts"
+import { useDeleted } from "./deleted.ts"
 import { Sheet } from "./sheet.tsx"
 import { useTitle } from "../shell/title.ts"
 
@@ -7,16 +9,18 @@ import { useTitle } from "../shell/title.ts"
 export function DocumentPage({ documentId }: { documentId: string }) {
   const found = useHandle<Content>(documentId)
   const { status } = useDocumentState(documentId)
+  const deleted = useDeleted(documentId, status)
   if (status === "forbidden") return <Notice title="No access">This document is not for you.</Notice>
   switch (found.state) {
     case "ready":
-      return <Sheet handle={found.handle} />
+      return <Sheet handle={found.handle} deleted={deleted} />
     case "loading":
       return <p role="status" className="visually-hidden">The document is being opened.</p>
     case "absent":
+      if (deleted) return <Notice title="Deleted">This document has been deleted.</Notice>
       return <Notice title="Not here yet">This document is not here yet; it opens as soon as it is.</Notice>
     case "broken":
-      return <Notice title="No document">There is no such document.</Notice>
+      return <Notice title="No document">There is no such document, or no more.</Notice>
   }
 }
 

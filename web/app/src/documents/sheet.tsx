@@ -7,9 +7,9 @@ import { Preview } from "../history/preview.tsx"
 import type { Version } from "../history/versions.ts"
 import { useTitle } from "../shell/title.ts"
 import { useWorkspace } from "../workspace.ts"
-import { useDeleted } from "./deleted.ts"
 import { granted } from "./grants.ts"
-import { type Content, useContent, useDocumentState } from "./handle.ts"
+import type { Content } from "./content.ts"
+import { useContent, useDocumentState } from "./handle.ts"
 import { Listing } from "./listing.tsx"
 import { remember } from "./opened.ts"
 import { People } from "./people.tsx"
@@ -18,17 +18,17 @@ import { TitleField } from "./title.tsx"
 import "./sheet.css"
 
 /** A document that is here: its title, who else has it open, its text, its history. */
-export function Sheet({ handle }: { handle: DocHandle<Content> }) {
+export function Sheet({ handle, deleted }: { handle: DocHandle<Content>; deleted: boolean }) {
   const { me } = useWorkspace()
   const { documentId } = handle
   const { cursors, users, move } = useCursors(documentId)
-  const { status, access = granted(me.docs, documentId) } = useDocumentState(documentId)
-  const deleted = useDeleted(documentId, status)
+  const { access = granted(me.docs, documentId) } = useDocumentState(documentId)
   const title = useContent(handle, (content) => content.title ?? "")
   const isText = useContent(handle, (content) => typeof content.text === "string")
   const [past, setPast] = useState(false)
   const [version, setVersion] = useState<Version>()
   const toPast = useRef<HTMLButtonElement>(null)
+  const desk = useRef<HTMLDivElement>(null)
   const mayWrite = access === "write" && !deleted
 
   useTitle(title || "Untitled")
@@ -42,10 +42,11 @@ export function Sheet({ handle }: { handle: DocHandle<Content> }) {
     setPast(false)
     toNow()
   }
-  const leave = ({ key, defaultPrevented }: KeyboardEvent) => {
-    if (key !== "Escape" || defaultPrevented) return
+  const leave = ({ key, defaultPrevented, target }: KeyboardEvent) => {
+    if (key !== "Escape" || defaultPrevented || !past) return
     if (version) toNow()
-    else if (past) closeHistory()
+    else if (!desk.current!.querySelector(".editor")?.contains(target as Node)) closeHistory()
+    else setPast(false) // whoever writes goes on writing
   }
 
   return (
@@ -63,7 +64,7 @@ export function Sheet({ handle }: { handle: DocHandle<Content> }) {
       {!deleted && access === "read" && <p className="notice">You may read this document.</p>}
       {mayWrite && <Listing handle={handle} />}
       {!isText && <p className="notice">This document has no text. It was made by another program, for another use.</p>}
-      <div className="desk">
+      <div className="desk" ref={desk}>
         {isText && (
           <div className="card text" hidden={version !== undefined}>
             <Editor handle={handle} mayWrite={mayWrite} cursors={cursors} move={move} />

@@ -1,29 +1,27 @@
 import * as A from "@automerge/automerge"
-import type { DocHandle } from "@automerge/automerge-repo"
-import { useLayoutEffect, useRef } from "react"
-import { type Content, useContent } from "./handle.ts"
+import type { DocHandle, DocHandleChangePayload } from "@automerge/automerge-repo"
+import { useEffect, useRef } from "react"
+import type { Content } from "./content.ts"
 
 /** A document's title, written together like its text. */
 export function TitleField({ handle, mayWrite }: { handle: DocHandle<Content>; mayWrite: boolean }) {
-  const title = useContent(handle, (content) => content.title ?? "")
   const field = useRef<HTMLInputElement>(null)
-  const shown = useRef(title)
-  const caret = useRef<[number, number]>([0, 0])
 
-  // A field whose value is set has its caret at the end: here it stays where it was in the words.
-  useLayoutEffect(() => {
-    const input = field.current!
-    const ofOthers = shown.current !== title
-    if (ofOthers && document.activeElement === input) {
-      const [from, to] = caret.current.map((index) => moved(index, shown.current, title)) as [number, number]
-      input.setSelectionRange(from, to)
-      caret.current = [from, to]
+  // The field always says what the document says: whatever is typed next differs from that by the typing alone.
+  useEffect(() => {
+    const show = ({ doc, patches }: DocHandleChangePayload<Content>) => {
+      const input = field.current!
+      const title = doc.title ?? ""
+      if (input.value === title) return
+      const selection = [input.selectionStart ?? 0, input.selectionEnd ?? 0].map((index) => follow(index, patches))
+      input.value = title
+      if (document.activeElement === input) input.setSelectionRange(selection[0]!, selection[1]!)
     }
-    shown.current = title
-  }, [title])
+    handle.on("change", show)
+    return () => void handle.off("change", show)
+  }, [handle])
 
   const write = (text: string) => {
-    shown.current = text
     handle.change((content) => {
       if (typeof content.title === "string") A.updateText(content, ["title"], text)
       else content.title = text
@@ -38,16 +36,20 @@ export function TitleField({ handle, mayWrite }: { handle: DocHandle<Content>; m
       placeholder="Untitled"
       autoComplete="off"
       readOnly={!mayWrite}
-      value={title}
+      autoFocus={mayWrite && !handle.doc().title}
+      defaultValue={handle.doc().title ?? ""}
       onChange={(event) => write(event.target.value)}
-      onSelect={({ currentTarget }) => (caret.current = [currentTarget.selectionStart ?? 0, currentTarget.selectionEnd ?? 0])}
     />
   )
 }
 
-/** Where an index of one text is in another that differs in one place. */
-function moved(index: number, from: string, to: string): number {
-  let same = 0
-  while (same < index && from[same] === to[same]) same++
-  return same === index ? index : Math.max(same, index + to.length - from.length)
+/** Where a caret in the title is after changes; in front of what is written right there. */
+function follow(index: number, patches: A.Patch[]): number {
+  for (const patch of patches) {
+    const [field, at] = patch.path
+    if (field !== "title" || typeof at !== "number" || at >= index) continue
+    if (patch.action === "splice") index += patch.value.length
+    if (patch.action === "del") index -= Math.min(patch.length ?? 1, index - at)
+  }
+  return index
 }

@@ -2,8 +2,7 @@
 
 import * as A from "@automerge/automerge"
 import type { SelectionRange } from "@codemirror/state"
-import type { Content } from "../documents/handle.ts"
-import { path } from "./sync.ts"
+import { type Content, textPath } from "../documents/content.ts"
 
 /** A selection: each end by the character before it, so that it stays there when somebody writes at the same spot. */
 export interface Place {
@@ -17,7 +16,7 @@ const start: A.Cursor = "s"
 export function placeOf(doc: A.Doc<Content>, { anchor, head }: SelectionRange): Place {
   const cursor = (index: number) => {
     const before = doc.text!.slice(Math.max(index - 2, 0), index)
-    return index === 0 ? start : A.getCursor(doc, path, index - lastLength(before), "before")
+    return index === 0 ? start : A.getCursor(doc, textPath, index - lastLength(before), "before")
   }
   return { anchor: cursor(anchor), head: cursor(head) }
 }
@@ -28,7 +27,7 @@ export function findPlace(doc: A.Doc<Content>, place: unknown): { anchor: number
   if (typeof anchor !== "string" || typeof head !== "string") return undefined
   const index = (cursor: A.Cursor) => {
     if (cursor === start) return 0
-    const at = A.getCursorPosition(doc, path, cursor)
+    const at = A.getCursorPosition(doc, textPath, cursor)
     return Math.min(at + firstLength(doc.text!.slice(at, at + 2)), doc.text!.length)
   }
   try {

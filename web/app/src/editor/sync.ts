@@ -4,9 +4,7 @@ import { automergeSyncPlugin } from "@automerge/automerge-codemirror"
 import { isReconcileTx, reconcileAnnotationType } from "@automerge/automerge-codemirror/dist/plugin.js"
 import type { DocHandle } from "@automerge/automerge-repo"
 import { EditorState, type Extension, Transaction } from "@codemirror/state"
-
-/** Where a document has its text. */
-export const path = ["text"]
+import { textPath } from "../documents/content.ts"
 
 /** Whether a transaction brings in what somebody else has done. */
 export const isOfOthers = isReconcileTx
@@ -32,7 +30,7 @@ export function sync(handle: DocHandle<any>): Extension {
   return [
     // Only \n ends a line: of \r\n the editor would count one character, and the document two.
     EditorState.lineSeparator.of("\n"),
-    automergeSyncPlugin({ handle, path }),
+    automergeSyncPlugin({ handle, path: textPath }),
     ownUndo,
     keepCaret,
   ]

@@ -3,7 +3,7 @@ import type { DocHandle } from "@automerge/automerge-repo"
 import type { Client } from "atrium-client"
 import { useAtrium, useConnection, useSaved } from "atrium-client/react"
 import { useCallback, useEffect, useMemo, useState } from "react"
-import type { Content } from "../documents/handle.ts"
+import type { Content } from "../documents/content.ts"
 import { type Change, type Version, versions } from "./versions.ts"
 
 interface Log {

@@ -1,7 +1,7 @@
 import type { DocHandle } from "@automerge/automerge-repo"
 import type { Member } from "atrium-client"
 import { useState } from "react"
-import type { Content } from "../documents/handle.ts"
+import type { Content } from "../documents/content.ts"
 import { shortTime } from "../documents/time.ts"
 import { useWorkspace } from "../workspace.ts"
 import { useHistory } from "./log.ts"
@@ -60,7 +60,7 @@ export function HistoryPanel({ handle, users, chosen, choose, close }: Props) {
 }
 
 function Said({ version, users, newest }: { version: Version; users: readonly Member[]; newest: boolean }) {
-  const author = useAuthor(version.userId, users)
+  const authors = useAuthors(version.userIds, users)
   const { changes, ended, message } = version
   const what = message ?? (changes === 1 ? "1 change" : `${changes} changes`)
   return (
@@ -68,17 +68,22 @@ function Said({ version, users, newest }: { version: Version; users: readonly Me
       <time dateTime={ended}>{shortTime(new Date(ended))}</time>
       {newest && <span className="badge">Newest</span>}
       <span className="soft">
-        {author}, {what}
+        {authors}: {what}
       </span>
     </>
   )
 }
 
-/** A name for a user id: the log has no names, but who is here does. */
-export function useAuthor(userId: string, users: readonly Member[]): string {
+/** Names for user ids: the log has no names, but who is here does. */
+export function useAuthors(userIds: readonly string[], users: readonly Member[]): string {
   const { me } = useWorkspace()
-  if (userId === me.userId) return "You"
-  if (userId === "api") return "A program"
-  if (userId === "import") return "An imported file"
-  return users.find((user) => user.userId === userId)?.username ?? userId
+  const name = (userId: string) => {
+    if (userId === me.userId) return "You"
+    if (userId === "api") return "A program"
+    if (userId === "import") return "An imported file"
+    return users.find((user) => user.userId === userId)?.username ?? userId
+  }
+  return list.format(userIds.map(name))
 }
+
+const list = new Intl.ListFormat("en")

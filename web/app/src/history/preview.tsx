@@ -3,11 +3,12 @@ import type { DocHandle } from "@automerge/automerge-repo"
 import type { Member } from "atrium-client"
 import { useAtrium } from "atrium-client/react"
 import { useMemo, useState } from "react"
-import { type Content, useContent } from "../documents/handle.ts"
+import type { Content } from "../documents/content.ts"
+import { useContent } from "../documents/handle.ts"
 import { shortTime } from "../documents/time.ts"
 import { difference, type Part } from "./difference.ts"
 import { restore } from "./log.ts"
-import { useAuthor } from "./panel.tsx"
+import { useAuthors } from "./panel.tsx"
 import type { Version } from "./versions.ts"
 
 interface Props {
@@ -21,7 +22,7 @@ interface Props {
 /** What a document was, with what has become different since. */
 export function Preview({ handle, version, users, mayWrite, close }: Props) {
   const client = useAtrium()
-  const author = useAuthor(version.userId, users)
+  const authors = useAuthors(version.userIds, users)
   const doc = useContent(handle, (content) => content) as A.Doc<Content>
   const parts = useMemo(() => difference(doc, version.heads), [doc, version])
   const title = useMemo(() => (A.hasHeads(doc, version.heads) ? A.view(doc, version.heads).title : doc.title), [doc, version])
@@ -46,7 +47,7 @@ export function Preview({ handle, version, users, mayWrite, close }: Props) {
     <section className="card preview" aria-label="An older version">
       <header>
         <h2>
-          <time dateTime={version.ended}>{shortTime(new Date(version.ended))}</time> <span className="soft">{author}</span>
+          <time dateTime={version.ended}>{shortTime(new Date(version.ended))}</time> <span className="soft">{authors}</span>
         </h2>
         {mayWrite && (
           <button type="button" className="primary" disabled={busy || !parts || same} onClick={() => void bringBack()}>
