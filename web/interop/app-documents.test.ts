@@ -57,6 +57,17 @@ async function comeWith(claims: Parameters<typeof token>[0], path: string, setti
   return person
 }
 
+test("two who come first, at once, share one list", async () => {
+  const people = await Promise.all([come("Alice", "/"), come("Bob", "/")])
+  await people[0]!.page.getByText("There are no documents yet.").waitFor()
+  await people[0]!.picture("empty")
+  for (const [i, person] of people.entries()) {
+    await write(person, `First ${i}`, "…")
+    await person.page.getByRole("link", { name: "Documents" }).click()
+  }
+  for (const { page } of people) await expect.poll(() => page.getByRole("link", { name: /^First \d$/ }).count()).toBe(2)
+})
+
 test("two people write into one line at once, and see each other there", async () => {
   const alice = await come("Alice", "/")
   const path = await write(alice, "Minutes", "Agenda: ")
@@ -97,10 +108,21 @@ test("without a network one writes on, and nothing is lost", async () => {
   await editor(alice).click()
   await alice.page.keyboard.press("End")
   await editor(alice).pressSequentially(" Meanwhile, outside.")
+  await bob.page.getByRole("link", { name: "Documents" }).click()
+  await bob.page.getByRole("button", { name: "New document" }).click()
+  await titleOf(bob).fill("Written in the tunnel")
+  await editor(bob).click()
+  await bob.page.keyboard.insertText("Dark.")
+  await bob.page.getByRole("link", { name: "Documents" }).click()
+  await bob.page.getByRole("main").getByRole("link", { name: "Train" }).click()
+
   await line.allow()
   await bob.online()
   await agree([alice, bob], "In the tunnel. Aboard. Meanwhile, outside.")
   await saved(bob, "On disk")
+  await alice.page.getByRole("link", { name: "Documents" }).click()
+  await alice.page.getByRole("main").getByRole("link", { name: "Written in the tunnel" }).click()
+  await agree([alice], "Dark.")
 })
 
 test("the server restarts under people who write", async () => {
@@ -145,6 +167,36 @@ test("undo takes back one's own words only, and a caret stays where it was", asy
   await agree([alice, bob], "aAAABBBb")
   await bob.page.keyboard.press("Control+z")
   await agree([alice, bob], "aAAAb")
+})
+
+test("text of other programs is written on as it is: other ends of lines, and emoji", async () => {
+  const text = "one\r\ntwo 😀😀"
+  const alice = await come("Alice", "/")
+  const answer = await alice.page.evaluate(async (content) => {
+    const { token } = JSON.parse(sessionStorage.getItem("atrium.session")!) as { token: string }
+    const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" }
+    return (await fetch("/api/v1/documents", { method: "POST", headers, body: JSON.stringify({ content }) })).json() as unknown
+  }, { title: "Foreign", text })
+  const { documentId } = answer as { documentId: string }
+  const [bob, carol] = [await come("Bob", `/d/${documentId}`), await come("Carol", `/d/${documentId}`)]
+  await editor(bob).getByText("two").click()
+  await bob.page.keyboard.press("End")
+  await bob.page.keyboard.press("ArrowLeft")
+  await bob.page.keyboard.insertText("–")
+  await carol.page.getByText("😀–😀").waitFor()
+  const caret = carol.page.locator(".others-carets > div")
+  await caret.waitFor({ state: "attached" })
+  // Bob's caret stands behind the dash, and before the last sign, on Carol's page.
+  const end = await editor(carol).locator(".cm-line").nth(1).evaluate((line) => {
+    const range = document.createRange()
+    range.selectNodeContents(line)
+    return range.getBoundingClientRect().right
+  })
+  await expect.poll(async () => end - (await caret.boundingBox())!.x).toBeGreaterThan(10)
+  expect(end - (await caret.boundingBox())!.x).toBeLessThan(30)
+  await carol.page.reload()
+  await carol.online()
+  await carol.page.getByText("two 😀–😀").waitFor()
 })
 
 test("a title is written together", async () => {

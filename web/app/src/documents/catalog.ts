@@ -6,6 +6,7 @@ import { useEffect, useMemo } from "react"
 import { useWorkspace } from "../workspace.ts"
 import { granted } from "./grants.ts"
 import { type Found, useContent, useHandle } from "./handle.ts"
+import { openedBy, remember } from "./opened.ts"
 
 /** The bs58check of the bytes "atrium documents". */
 export const catalogId = "2MkLYUxA4K6Um8BKoXgnMoNameoe"
@@ -21,7 +22,7 @@ export interface Entry {
 }
 
 export interface Catalog {
-  documents: Record<string, Entry>
+  documents?: Record<string, Entry>
 }
 
 /** An edit is told to the catalog so often at most: each telling is a change that is kept forever. */
@@ -37,14 +38,22 @@ export function useCatalog(): Found<Catalog> {
   const online = useConnection() === "online"
   const found = useHandle<Catalog>(granted(me.docs, catalogId) && catalogId)
   const absent = found.state !== "ready"
-  const mayMake = granted(me.docs, catalogId) === "write"
+  const mayWrite = granted(me.docs, catalogId) === "write"
   useEffect(() => {
-    if (!online || !absent || !mayMake) return
+    if (!online || !absent || !mayWrite) return
     const headers = { "Content-Type": "application/json" }
     const body = JSON.stringify({ documentId: catalogId, content: { documents: {} } })
     // Without an answer there is no list yet; with the next connection it is tried again.
     client.fetch("api/v1/documents", { method: "POST", headers, body }).catch(() => {})
-  }, [client, online, absent, mayMake])
+  }, [client, online, absent, mayWrite])
+  useEffect(() => {
+    if (found.state !== "ready" || !mayWrite) return
+    for (const [documentId, { title, openedAt, unlisted }] of Object.entries(openedBy(me.userId))) {
+      if (!unlisted) continue
+      add(found.handle, documentId, title, me.name)
+      remember(me.userId, documentId, { title, openedAt, unlisted: false })
+    }
+  }, [found, mayWrite, me])
   return found
 }
 
@@ -63,21 +72,24 @@ export function useEntries(handle: DocHandle<Catalog>): [documentId: string, ent
 export const changed = ({ changedAt, createdAt }: Entry): number => changedAt ?? createdAt
 
 export function add(catalog: DocHandle<Catalog>, documentId: string, title: string, createdBy: string): void {
-  catalog.change(({ documents }) => void (documents[documentId] = { title, createdAt: Date.now(), createdBy }))
+  catalog.change((content) => {
+    content.documents ??= {} // somebody has emptied it
+    content.documents[documentId] = { title, createdAt: Date.now(), createdBy }
+  })
 }
 
 export function remove(catalog: DocHandle<Catalog>, documentId: string): void {
-  catalog.change(({ documents }) => void delete documents[documentId])
+  catalog.change(({ documents }) => void delete documents?.[documentId])
 }
 
 export function rename(catalog: DocHandle<Catalog>, documentId: string, title: string): void {
-  const entry = catalog.doc().documents[documentId]
-  if (entry && entry.title !== title) catalog.change(({ documents }) => void (documents[documentId]!.title = title))
+  const entry = catalog.doc().documents?.[documentId]
+  if (entry && entry.title !== title) catalog.change(({ documents }) => void (documents![documentId]!.title = title))
 }
 
 /** Tells the catalog that a document has been edited just now. */
 export function touch(catalog: DocHandle<Catalog>, documentId: string): void {
-  const entry = catalog.doc().documents[documentId]
+  const entry = catalog.doc().documents?.[documentId]
   if (!entry || Date.now() - changed(entry) < touchEvery) return
-  catalog.change(({ documents }) => void (documents[documentId]!.changedAt = Date.now()))
+  catalog.change(({ documents }) => void (documents![documentId]!.changedAt = Date.now()))
 }

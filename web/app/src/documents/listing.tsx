@@ -2,29 +2,21 @@ import * as A from "@automerge/automerge"
 import type { DocHandle } from "@automerge/automerge-repo"
 import { useEffect } from "react"
 import { useWorkspace } from "../workspace.ts"
-import { add, type Catalog, catalogId, rename, touch, useCatalog } from "./catalog.ts"
-import { granted } from "./grants.ts"
+import { add, type Catalog, rename, touch } from "./catalog.ts"
 import type { Content } from "./content.ts"
 import { useContent } from "./handle.ts"
-
-/** Keeps what the list of all documents says of one up to date; one that is not in it can be put there. */
-export function Listing({ handle }: { handle: DocHandle<Content> }) {
-  const { me } = useWorkspace()
-  const catalog = useCatalog()
-  if (catalog.state !== "ready" || granted(me.docs, catalogId) !== "write") return null
-  return <Entry handle={handle} catalog={catalog.handle} />
-}
 
 /** One's own edits are told once they pause. */
 const pause = 500
 /** What others have done they tell themselves; if not, as programs, somebody does it for them. */
 const patience = 3_000
 
-function Entry({ handle, catalog }: { handle: DocHandle<Content>; catalog: DocHandle<Catalog> }) {
+/** Keeps what the list of all documents says of one up to date; one that is not in it can be put there. */
+export function Listing({ handle, catalog }: { handle: DocHandle<Content>; catalog: DocHandle<Catalog> }) {
   const { me } = useWorkspace()
   const { documentId } = handle
   const title = useContent(handle, (content) => content.title ?? "")
-  const listed = useContent(catalog, ({ documents }) => documents[documentId] !== undefined)
+  const listed = useContent(catalog, ({ documents }) => documents?.[documentId] !== undefined)
 
   useEffect(() => {
     const timer = setTimeout(() => rename(catalog, documentId, title), patience * (1 + Math.random()))

@@ -5,6 +5,7 @@ import { useWorkspace } from "../workspace.ts"
 import { add, type Catalog, catalogId } from "./catalog.ts"
 import { granted } from "./grants.ts"
 import type { Content } from "./content.ts"
+import { remember } from "./opened.ts"
 
 /** Makes a document, for whoever may write what nobody has named before. */
 export function NewDocument({ catalog }: { catalog: DocHandle<Catalog> | undefined }) {
@@ -15,6 +16,7 @@ export function NewDocument({ catalog }: { catalog: DocHandle<Catalog> | undefin
   const make = () => {
     const { documentId } = repo.create<Content>({ title: "", text: "" })
     if (catalog && granted(me.docs, catalogId) === "write") add(catalog, documentId, "", me.name)
+    else remember(me.userId, documentId, { title: "", openedAt: Date.now(), unlisted: true })
     go(`/d/${documentId}`)
   }
   return (

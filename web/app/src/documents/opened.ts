@@ -5,6 +5,8 @@ import { isValidDocumentId } from "@automerge/automerge-repo"
 export interface Opened {
   title: string
   openedAt: number
+  /** It was made here while the list of all was not at hand. */
+  unlisted?: boolean
 }
 
 const atMost = 100
@@ -20,7 +22,8 @@ export function openedBy(userId: string): Record<string, Opened> {
 }
 
 export function remember(userId: string, documentId: string, opened: Opened): void {
-  const all = Object.entries({ ...openedBy(userId), [documentId]: opened })
+  const known = openedBy(userId)
+  const all = Object.entries({ ...known, [documentId]: { ...known[documentId], ...opened } })
   keep(userId, all.sort(([, a], [, b]) => b.openedAt - a.openedAt).slice(0, atMost))
 }
 

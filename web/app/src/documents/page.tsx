@@ -1,26 +1,27 @@
-import { useWorkspace } from "../workspace.ts"
-import type { Content } from "./content.ts"
-import { useDocumentState, useHandle } from "./handle.ts"
-import { useDeleted } from "./deleted.ts"
-import { Sheet } from "./sheet.tsx"
 import { useTitle } from "../shell/title.ts"
+import { useWorkspace } from "../workspace.ts"
+import { useCatalog } from "./catalog.ts"
+import type { Content } from "./content.ts"
+import { useDeleted } from "./deleted.ts"
+import { useDocumentState, useHandle } from "./handle.ts"
+import { Sheet } from "./sheet.tsx"
 
 /** A document, or why it cannot be seen. */
 export function DocumentPage({ documentId }: { documentId: string }) {
   const found = useHandle<Content>(documentId)
+  const catalog = useCatalog()
   const { status } = useDocumentState(documentId)
   const deleted = useDeleted(documentId, status)
+  if (found.state === "broken") return <Notice title="No document">There is no such document, or no more.</Notice>
   if (status === "forbidden") return <Notice title="No access">This document is not for you.</Notice>
   switch (found.state) {
     case "ready":
-      return <Sheet handle={found.handle} deleted={deleted} />
+      return <Sheet handle={found.handle} catalog={catalog} deleted={deleted} />
     case "loading":
       return <p role="status" className="visually-hidden">The document is being opened.</p>
     case "absent":
       if (deleted) return <Notice title="Deleted">This document has been deleted.</Notice>
       return <Notice title="Not here yet">This document is not here yet; it opens as soon as it is.</Notice>
-    case "broken":
-      return <Notice title="No document">There is no such document, or no more.</Notice>
   }
 }
 

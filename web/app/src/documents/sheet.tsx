@@ -7,9 +7,10 @@ import { Preview } from "../history/preview.tsx"
 import type { Version } from "../history/versions.ts"
 import { useTitle } from "../shell/title.ts"
 import { useWorkspace } from "../workspace.ts"
+import { type Catalog, catalogId } from "./catalog.ts"
 import { granted } from "./grants.ts"
 import type { Content } from "./content.ts"
-import { useContent, useDocumentState } from "./handle.ts"
+import { type Found, useContent, useDocumentState } from "./handle.ts"
 import { Listing } from "./listing.tsx"
 import { remember } from "./opened.ts"
 import { People } from "./people.tsx"
@@ -17,8 +18,14 @@ import { SavedMark } from "./saved.tsx"
 import { TitleField } from "./title.tsx"
 import "./sheet.css"
 
+interface Props {
+  handle: DocHandle<Content>
+  catalog: Found<Catalog>
+  deleted: boolean
+}
+
 /** A document that is here: its title, who else has it open, its text, its history. */
-export function Sheet({ handle, deleted }: { handle: DocHandle<Content>; deleted: boolean }) {
+export function Sheet({ handle, catalog, deleted }: Props) {
   const { me } = useWorkspace()
   const { documentId } = handle
   const { cursors, users, move } = useCursors(documentId)
@@ -29,6 +36,7 @@ export function Sheet({ handle, deleted }: { handle: DocHandle<Content>; deleted
   const [version, setVersion] = useState<Version>()
   const toPast = useRef<HTMLButtonElement>(null)
   const desk = useRef<HTMLDivElement>(null)
+  const mayList = catalog.state === "ready" && granted(me.docs, catalogId) === "write"
   const mayWrite = access === "write" && !deleted
 
   useTitle(title || "Untitled")
@@ -62,7 +70,7 @@ export function Sheet({ handle, deleted }: { handle: DocHandle<Content>; deleted
       </header>
       {deleted && <p className="notice">This document has been deleted. What you see is your browser's copy.</p>}
       {!deleted && access === "read" && <p className="notice">You may read this document.</p>}
-      {mayWrite && <Listing handle={handle} />}
+      {mayWrite && mayList && <Listing handle={handle} catalog={catalog.handle} />}
       {!isText && <p className="notice">This document has no text. It was made by another program, for another use.</p>}
       <div className="desk" ref={desk}>
         {isText && (
