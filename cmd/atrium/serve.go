@@ -180,6 +180,9 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	routes.Handle("/dev/", http.NotFoundHandler())
 	if c.Dev {
 		dev{secret: authOptions.Secret, issuer: c.JWTIssuer, audience: c.JWTAudience}.routes(routes)
+	} else {
+		// The page asks, and a 404 would stand on its console as an error.
+		routes.HandleFunc("GET /dev/session", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	}
 	s.http = &http.Server{
 		Handler:           routes,
