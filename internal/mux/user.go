@@ -1,7 +1,9 @@
 package mux
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -61,6 +63,40 @@ func (m *Mux) SessionsOf(userID string) []*Session {
 	defer m.mu.Unlock()
 	return m.users[userID]
 }
+
+// SessionsAfter returns sessions on this node behind an id, in the order of their
+// ids: the first ones, limit at most, and whether there are more. If userID is not
+// empty, they are those of that user.
+func (m *Mux) SessionsAfter(userID, after string, limit int) (list []*Session, more bool) {
+	var all [][]*Session
+	m.mu.Lock()
+	if userID != "" {
+		all = [][]*Session{m.users[userID]}
+	} else {
+		all = slices.AppendSeq(make([][]*Session, 0, len(m.users)), maps.Values(m.users))
+	}
+	m.mu.Unlock()
+	keep := func() {
+		slices.SortFunc(list, func(x, y *Session) int { return strings.Compare(x.ID, y.ID) })
+		if len(list) > limit {
+			list, more = list[:limit], true
+		}
+	}
+	for _, sessions := range all {
+		for _, s := range sessions {
+			if s.ID <= after || more && s.ID > list[limit-1].ID {
+				continue
+			}
+			if list = append(list, s); len(list) >= 2*limit+minKept { // so it is seldom sorted, and never long
+				keep()
+			}
+		}
+	}
+	keep()
+	return list, more
+}
+
+const minKept = 1000
 
 // PublishUser sends a message to all sessions of a user, on every node, but one,
 // which may be nil.
