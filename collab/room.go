@@ -14,7 +14,7 @@ import (
 )
 
 // room is the actor of one open document. Its fields are owned by run, but for
-// the mailbox.
+// the mailbox and atomics.
 //
 // A change's way: apply stages it, commit makes it durable, tell sends it.
 type room struct {
@@ -35,6 +35,7 @@ type room struct {
 	calls   []*call
 	keeping keeping
 	members map[*mux.Session]*member
+	entered atomic.Int64 // members who are among the users
 	users   awareness.Users
 	active  []activeUser // the users as they are told, of one call of tell
 	asking  []*member    // those to be told that there is no such document
