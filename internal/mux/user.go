@@ -76,6 +76,12 @@ func (m *Mux) SessionsAfter(userID, after string, limit int) (list []*Session, m
 		all = slices.AppendSeq(make([][]*Session, 0, len(m.users)), maps.Values(m.users))
 	}
 	m.mu.Unlock()
+	return firstBehind(all, after, limit)
+}
+
+// firstBehind sorts only what may be among the first, for there may be very many.
+func firstBehind(all [][]*Session, after string, limit int) (list []*Session, more bool) {
+	const spare = 1000 // of a list that is to be sorted
 	keep := func() {
 		slices.SortFunc(list, func(x, y *Session) int { return strings.Compare(x.ID, y.ID) })
 		if len(list) > limit {
@@ -87,7 +93,7 @@ func (m *Mux) SessionsAfter(userID, after string, limit int) (list []*Session, m
 			if s.ID <= after || more && s.ID > list[limit-1].ID {
 				continue
 			}
-			if list = append(list, s); len(list) >= 2*limit+minKept { // so it is seldom sorted, and never long
+			if list = append(list, s); len(list) >= limit+spare {
 				keep()
 			}
 		}
@@ -95,8 +101,6 @@ func (m *Mux) SessionsAfter(userID, after string, limit int) (list []*Session, m
 	keep()
 	return list, more
 }
-
-const minKept = 1000
 
 // PublishUser sends a message to all sessions of a user, on every node, but one,
 // which may be nil.
