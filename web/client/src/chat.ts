@@ -42,7 +42,6 @@ const empty: RoomState = {
 }
 /** Repeated at most so often while somebody types; it ends by itself after 6 s. */
 const typingEvery = 3_000
-const pageOfJoin = 50
 
 /** Rooms and their messages. */
 export class Chat {
@@ -232,6 +231,7 @@ export class Room extends Live<RoomState> {
       }
       case "chat:read": {
         const { seq, unread } = message as unknown as Told["chat:read"]
+        if (seq < state.readSeq) return // of two at once, the older one
         return this.#patch({ readSeq: seq, unread })
       }
     }
@@ -293,7 +293,7 @@ export class Room extends Live<RoomState> {
     const events = messages.filter((event) => first || event.seq > this.#from!)
     let known = first || truncated ? [] : this.value.messages
     for (const event of events) known = apply(known, event)
-    const more = first ? messages.length >= pageOfJoin : truncated === true || this.value.more
+    const more = (known[0]?.seq ?? lastSeq + 1) > 1 // what has the seq 1 is a message
     this.#joined = true
     this.#from = lastSeq
     const pending = this.value.pending.filter(({ clientId }) => !this.#stored.has(clientId))
