@@ -6,6 +6,7 @@ import { apiKey, token } from "./atrium.ts"
 import { type Person, useBrowser, type Visit } from "./browser.ts"
 import { useAtrium } from "./fixture.ts"
 import { type Proxy, proxy } from "./proxy.ts"
+import { RawPeer } from "./raw.ts"
 import { until } from "./wait.ts"
 
 const atrium = useAtrium({ dev: true })
@@ -232,6 +233,7 @@ test("the list shows what another makes, renames, removes and deletes", async ()
   await alice.page.getByRole("button", { name: "Remove Shopping" }).click()
   await alice.page.getByRole("button", { name: "Remove from the list" }).click()
   await inList("Shopping").waitFor({ state: "detached" })
+  expect(await alice.page.evaluate(() => document.activeElement?.id)).toBe("content")
   await bob.page.getByRole("button", { name: "Put it there" }).click()
   await inList("Shopping").waitFor()
   await alice.page.getByRole("button", { name: "Remove Shopping" }).click()
@@ -308,6 +310,16 @@ test("who may read cannot write; who may not is told so; what is not there comes
   await rita.picture("reader")
   await rita.page.getByRole("link", { name: "Documents" }).click()
   await rita.page.getByRole("main").getByRole("link", { name: "Rules" }).waitFor()
+
+  const more = ["bea", "cem", "dana", "eli", "fay", "gus", "hal"]
+  const peers = await Promise.all(more.map((name) => RawPeer.dial(strict, name, id)))
+  const here = alice.page.getByRole("list", { name: "Here now" })
+  await here.getByText("+3 more").waitFor()
+  expect(await here.getByRole("listitem").first().innerText()).toContain("Alice (you)")
+  await alice.picture("people")
+  await alice.accessible()
+  peers.forEach((peer) => peer.hangUp())
+  await here.getByText("more").waitFor({ state: "detached" })
 
   const mallory = await comeWith({ sub: "mallory", docs: {} }, path)
   await mallory.page.getByText("This document is not for you.").waitFor()

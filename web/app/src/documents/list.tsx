@@ -33,16 +33,14 @@ function All({ catalog }: { catalog: DocHandle<Catalog> }) {
   const mayWrite = granted(me.docs, catalogId) === "write"
   const entries = useEntries(catalog)
   const [removed, setRemoved] = useState<Removed>()
-  if (entries.length === 0) {
-    return (
-      <Empty>
-        <p>There are no documents yet. Make the first one with “New document”: everybody here will see it.</p>
-      </Empty>
-    )
-  }
   return (
     <>
-      <ul className="card">
+      {entries.length === 0 && (
+        <Empty>
+          {`There are no documents yet.${mayWrite ? " Make the first one with “New document”: everybody here will see it." : ""}`}
+        </Empty>
+      )}
+      <ul className="card" hidden={entries.length === 0}>
         {entries.map(([documentId, entry]) => (
           <Row key={documentId} documentId={documentId} title={entry.title} about={<Made entry={entry} />}>
             {mayWrite && (
@@ -71,9 +69,7 @@ function Known() {
   const when = (id: string) => opened[id]?.openedAt ?? 0
   if (ids.length === 0) {
     return (
-      <Empty>
-        <p>You have opened no document in this browser yet. Open one by the link that somebody has given you.</p>
-      </Empty>
+      <Empty>You have opened no document in this browser yet. Open one by the link that somebody has given you.</Empty>
     )
   }
   return (
@@ -119,4 +115,4 @@ function Made({ entry }: { entry: Entry }) {
   )
 }
 
-const Empty = ({ children }: { children: ReactNode }) => <div className="card empty soft">{children}</div>
+const Empty = ({ children }: { children: string }) => <p className="card empty soft">{children}</p>

@@ -20,9 +20,10 @@ export function RemoveDialog({ documentId, title, catalog, close }: Removed & { 
   useEffect(() => dialog.current!.showModal(), [])
 
   const unlist = () => {
+    dialog.current!.close()
+    document.getElementById("content")!.focus() // the button that had the focus goes with its row
     remove(catalog, documentId)
     forget(me.userId, documentId)
-    dialog.current!.close()
   }
   const destroy = async () => {
     setBusy(true)
