@@ -1,6 +1,7 @@
 import { Decoder, encode } from "cbor-x"
 import { EventEmitter } from "eventemitter3"
 import { randomId } from "./id.ts"
+import { Pace } from "./pace.ts"
 import { AtriumError, type Code, type Incoming, type Notes, type Outgoing, type Peer, type Requests } from "./protocol.ts"
 import { life, refreshIn } from "./token.ts"
 
@@ -55,6 +56,8 @@ interface Question {
   message: Outgoing
   answered: (ack: never) => void
   refused: (error: AtriumError) => void
+  /** Of one that waits for its turn. */
+  turn?: ReturnType<typeof setTimeout>
 }
 
 /** Close codes after which nothing gets better by coming back. 4401 is one once a fresh token was refused, too. */
@@ -71,6 +74,9 @@ const backoff = { first: 500, most: 15_000 }
 /** A connection that held so long starts counting its failures anew. */
 const settled = 10_000
 const longestTimer = 86_400_000
+/** A little less than servers take, of joins and subscriptions, and of all else: see docs/protocol.md. */
+const paces = () => ({ joins: new Pace(180, 110), others: new Pace(15, 110) })
+const isJoin = /join|leave|subscribe/
 
 /**
  * One WebSocket at a time: it joins, matches answers to requests, keeps its token
@@ -95,6 +101,7 @@ export class Connection extends EventEmitter<ConnectionEvents> {
 
   #questions = new Map<number, Question>()
   #nextId = 1
+  #paces = paces()
   #heard = 0 // when the last frame came
   #probed = 0 // when silence was probed, 0 if it was not since
 
@@ -173,23 +180,19 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     apply?: (ack: Requests[T][1]) => void,
   ): Promise<Requests[T][1]> {
     return new Promise((resolve, reject) => {
-      const attempt = this.#attempt
-      const ask = () => {
-        if (!this.#peer || attempt !== this.#attempt) return reject(offline())
-        const message = { ...fields, type, id: this.#nextId++ }
-        this.#ask({
-          message,
-          answered: (ack: Requests[T][1]) => {
-            apply?.(ack)
-            resolve(ack)
-          },
-          refused: (error) => {
-            if (error.code !== "rate_limited") return reject(error)
-            setTimeout(ask, (error.retryAfterMs ?? 100) * (1 + Math.random()))
-          },
-        })
+      if (!this.#peer) return reject(offline())
+      const question: Question = {
+        message: { ...fields, type, id: this.#nextId++ },
+        answered: (ack: Requests[T][1]) => {
+          apply?.(ack)
+          resolve(ack)
+        },
+        refused: (error) => {
+          if (error.code !== "rate_limited") return reject(error)
+          this.#ask(question, (error.retryAfterMs ?? 100) * (1 + Math.random()))
+        },
       }
-      ask()
+      this.#ask(question, this.#paces[isJoin.test(type) ? "joins" : "others"].next())
     })
   }
 
@@ -211,9 +214,14 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     return true
   }
 
-  #ask(question: Question): void {
+  /** What waits for its turn is lost with the connection, like what waits for an answer. */
+  #ask(question: Question, wait: number): void {
     const id = question.message.id!
     this.#questions.set(id, question)
+    if (wait > 0) {
+      question.turn = setTimeout(() => this.#ask(question, 0), wait)
+      return
+    }
     if (this.send(question.message)) return
     this.#questions.delete(id)
     question.refused(new AtriumError("too_large", "the message is too large", false))
@@ -352,7 +360,11 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     }
     const questions = [...this.#questions.values()]
     this.#questions.clear()
-    for (const question of questions) question.refused(offline())
+    this.#paces = paces()
+    for (const question of questions) {
+      clearTimeout(question.turn)
+      question.refused(offline())
+    }
     if (wasOnline) this.emit("lost")
   }
 
