@@ -1,4 +1,5 @@
 import type { Connection } from "./connection.ts"
+import { guarded } from "./guarded.ts"
 import { randomId } from "./id.ts"
 import { Live } from "./live.ts"
 import { Outbox } from "./outbox.ts"
@@ -114,7 +115,7 @@ export class Room extends Live<RoomState> {
    * function is called. It keeps the room joined, as subscribe does.
    */
   on(listener: (event: RoomEvent) => void): () => void {
-    const own = (event: RoomEvent) => listener(event)
+    const own = guarded(listener)
     this.#listeners.add(own)
     const leave = this.subscribe(() => {})
     return () => {

@@ -276,9 +276,19 @@ export class Connection extends EventEmitter<ConnectionEvents> {
       const peerMetadata = { isEphemeral: true }
       socket.send(encode({ type: "join", senderId: this.senderId, peerMetadata, supportedProtocolVersions: ["1"], token }))
     }
-    socket.onmessage = ({ data }: { data: ArrayBuffer }) => mine() && this.#receive(data)
+    socket.onmessage = ({ data }: { data: ArrayBuffer }) => mine() && this.#hear(data)
     socket.onerror = () => {} // followed by onclose
     socket.onclose = ({ code }: { code: number }) => mine() && this.#ended(code)
+  }
+
+  /** What cannot be read may have been anything: a new connection tells what was missed. */
+  #hear(data: ArrayBuffer): void {
+    try {
+      this.#receive(data)
+    } catch (error) {
+      this.emit("error", new AtriumError("bad_request", `a message that cannot be read: ${error}`, true))
+      this.#lose("a message that cannot be read")
+    }
   }
 
   #receive(data: ArrayBuffer): void {
@@ -291,11 +301,12 @@ export class Connection extends EventEmitter<ConnectionEvents> {
       return
     }
     const question = typeof message.id === "number" ? this.#questions.get(message.id) : undefined
-    if (question) this.#questions.delete(message.id as number)
     if (message.type === "ack") {
-      question?.answered(message as never)
+      question?.answered(message as never) // it stays a question if that fails
+      this.#questions.delete(message.id as number)
       return
     }
+    if (question) this.#questions.delete(message.id as number)
     const { code, message: text, retryable, retryAfterMs } = message as unknown as AtriumError
     const error = new AtriumError(code as Code, text, retryable, retryAfterMs)
     if (question) return question.refused(error)
@@ -315,9 +326,9 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   }
 
   /** Ends the socket and tries again later: nobody will say more on this one. */
-  #lose(): void {
+  #lose(why = "no answer"): void {
     this.#drop(4000)
-    this.#comeBack("no answer")
+    this.#comeBack(why)
   }
 
   #ended(code: number): void {

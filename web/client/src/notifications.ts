@@ -1,4 +1,5 @@
 import type { Connection } from "./connection.ts"
+import { guarded } from "./guarded.ts"
 import { Live } from "./live.ts"
 import { Outbox } from "./outbox.ts"
 import type { AtriumError, Incoming, Notification, Told, Which } from "./protocol.ts"
@@ -48,7 +49,7 @@ export class Notifications extends Live<Inbox> {
    * returned function is called.
    */
   on(listener: (notification: Notification) => void): () => void {
-    const own = (notification: Notification) => listener(notification)
+    const own = guarded(listener)
     this.#listeners.add(own)
     const stop = this.subscribe(() => {})
     return () => {

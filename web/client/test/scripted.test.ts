@@ -23,3 +23,59 @@ test("what waits for its turn when the connection is lost is asked on the next o
   server.close(4401)
   expect(await sent).toMatchObject({ content: "hello" })
 })
+
+test("a listener that throws stops neither the others nor the connection", async () => {
+  const [uncaught, heard]: [unknown[], unknown[]] = [[], []]
+  const [theirs, mine] = [process.listeners("uncaughtException"), (error: unknown) => void uncaught.push(error)]
+  process.removeAllListeners("uncaughtException").on("uncaughtException", mine)
+  try {
+    const fail = () => {
+      throw new Error("the application's")
+    }
+    const server = new Scripted()
+    server.answers = { "chat:join": () => room(1) }
+    server.client.on("state", fail)
+    const r = server.client.chat.room("r")
+    r.subscribe(fail)
+    r.on(fail)
+    r.on(({ seq }) => heard.push(seq))
+    server.client.events.on("e", fail)
+    server.client.events.on("e", ({ event }) => heard.push(event))
+    await until("it is in the room", () => r.value.status === "joined")
+    server.say(said(2))
+    server.say({ type: "event", event: "e", data: null })
+    expect(heard).toEqual([2, "e"])
+    server.client.close()
+    await moment()
+    expect(uncaught.length).toBeGreaterThanOrEqual(5)
+    expect(new Set(uncaught.map(String))).toEqual(new Set(["Error: the application's"]))
+  } finally {
+    process.off("uncaughtException", mine)
+    for (const listener of theirs) process.on("uncaughtException", listener)
+  }
+})
+
+test.each([
+  ["no CBOR", new Uint8Array([0xff])],
+  ["nothing", new Uint8Array()],
+  ["null", new Uint8Array([0xf6])],
+  ["a map of nothing", new Uint8Array([0xa0])],
+])("after a frame that is %s it comes back", async (_, frame) => {
+  const server = await new Scripted().online()
+  const errors: string[] = []
+  server.client.on("error", ({ code }) => errors.push(code))
+  server.frame(frame)
+  await until("it is back", () => server.connections === 2 && server.client.state === "online")
+  expect(errors).toEqual(["bad_request"])
+})
+
+test("after an answer that lacks what it must have it asks again", async () => {
+  const server = new Scripted()
+  let joins = 0
+  server.answers = { "chat:join": () => (joins++ === 0 ? {} : room(1)) }
+  const r = server.client.chat.room("r")
+  r.subscribe(() => {})
+  await until("it is in the room", () => r.value.status === "joined")
+  server.say({ type: "chat:message", roomId: "r", seq: 2 }) // by nobody
+  await until("it is back", () => joins === 3 && r.value.status === "joined")
+})
