@@ -43,7 +43,6 @@ const empty: RoomState = {
 }
 /** Repeated at most so often while somebody types; it ends by itself after 6 s. */
 const typingEvery = 3_000
-const pageOfJoin = 50
 
 /** Rooms and their messages. */
 export class Chat {
@@ -294,7 +293,7 @@ export class Room extends Live<RoomState> {
     const events = messages.filter((event) => first || event.seq > this.#from!)
     let known = first || truncated ? [] : this.value.messages
     for (const event of events) known = apply(known, event)
-    const more = first ? messages.length >= pageOfJoin : truncated === true || this.value.more
+    const more = lastSeq > 0 && known[0]?.seq !== 1 // a room's first seq is a message's, which stays
     this.#joined = true
     this.#from = lastSeq
     const pending = this.value.pending.filter(({ clientId }) => !this.#stored.has(clientId))

@@ -79,3 +79,17 @@ test("after an answer that lacks what it must have it asks again", async () => {
   server.say({ type: "chat:message", roomId: "r", seq: 2 }) // by nobody
   await until("it is back", () => joins === 3 && r.value.status === "joined")
 })
+
+test("there are older messages if the first one shown is not the room's first", async () => {
+  const server = new Scripted()
+  server.answers = { "chat:join": () => room(0, { lastSeq: 9, messages: [said(8), said(9)] }) } // long ones: a page of few
+  const r = server.client.chat.room("r")
+  r.subscribe(() => {})
+  await until("it is in the room", () => r.value.status === "joined")
+  expect(r.value.more).toBe(true)
+  server.answers = { "chat:join": () => room(9) }
+  const all = server.client.chat.room("all")
+  all.subscribe(() => {})
+  await until("it is in the room", () => all.value.status === "joined")
+  expect(all.value.more).toBe(false)
+})
