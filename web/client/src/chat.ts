@@ -165,7 +165,7 @@ export class Room extends Live<RoomState> {
   read(seq = this.value.lastSeq): void {
     if (seq <= Math.max(this.value.readSeq, this.#read?.seq ?? 0)) return
     this.#read = { seq, sending: this.#read?.sending ?? false }
-    if (seq >= this.value.lastSeq) this.#patch({ unread: 0 })
+    this.#patch({ unread: this.#unread(seq >= this.value.lastSeq ? 0 : this.value.unread) })
     void this.#sendRead()
   }
 
@@ -232,7 +232,8 @@ export class Room extends Live<RoomState> {
       }
       case "chat:read": {
         const { seq, unread } = message as unknown as Told["chat:read"]
-        return this.#patch({ readSeq: seq, unread })
+        const readSeq = Math.max(seq, state.readSeq)
+        return this.#patch({ readSeq, unread: this.#unread(unread, readSeq) })
       }
     }
   }
@@ -298,7 +299,8 @@ export class Room extends Live<RoomState> {
     this.#from = lastSeq
     const pending = this.value.pending.filter(({ clientId }) => !this.#stored.has(clientId))
     this.#stored.clear()
-    this.#patch({ status: "joined", messages: known, pending, members, memberCount, readSeq, unread, lastSeq, more, typing: [] })
+    const patch = { messages: known, pending, members, memberCount, readSeq, unread: this.#unread(unread, readSeq, known), lastSeq, more }
+    this.#patch({ status: "joined", ...patch, typing: [] })
     if (!first) for (const event of events) this.#tell(event as RoomEvent)
     this.#outbox.open()
     void this.#sendRead()
@@ -309,12 +311,13 @@ export class Room extends Live<RoomState> {
     if (!this.#joined || this.#from === undefined || event.seq <= this.#from) return
     if (event.seq > this.#from + 1) return this.rejoin()
     this.#from = event.seq
-    const { messages, unread, typing } = this.value
+    const { messages, unread, readSeq, typing } = this.value
     const ofOther = event.type === "chat:message" && event.user.id !== this.userId()
+    const known = apply(messages, event)
     this.#patch({
-      messages: apply(messages, event),
+      messages: known,
       lastSeq: event.seq,
-      unread: ofOther ? unread + 1 : unread,
+      unread: this.#unread(ofOther ? unread + 1 : unread, readSeq, known),
       typing: event.type === "chat:message" ? typing.filter(({ userId }) => userId !== event.user.id) : typing,
     })
     if (event.type === "chat:message" && event.clientId !== undefined && event.user.id === this.userId()) this.#drop(event.clientId)
@@ -339,7 +342,8 @@ export class Room extends Live<RoomState> {
     try {
       const { seq } = wanted
       await this.connection.request("chat:read", { roomId, seq }, ({ unread }) => {
-        this.#patch({ readSeq: Math.max(seq, this.value.readSeq), unread })
+        const readSeq = Math.max(seq, this.value.readSeq)
+        this.#patch({ readSeq, unread: this.#unread(unread, readSeq) })
       })
       if (this.#read!.seq === seq) this.#read = undefined
     } catch (error) {
@@ -348,6 +352,16 @@ export class Room extends Live<RoomState> {
     if (!this.#read) return
     this.#read.sending = false
     if (this.#joined) setTimeout(() => void this.#sendRead(), 250)
+  }
+
+  /**
+   * Counts the unread ones, where all behind the mark are known: a number that was
+   * told may be older than a message that overtook it.
+   */
+  #unread(told: number, readSeq = this.value.readSeq, messages = this.value.messages): number {
+    const mark = Math.max(readSeq, this.#read?.seq ?? 0)
+    if (!messages[0] || messages[0].seq > mark + 1) return told
+    return messages.filter(({ seq, user, deleted }) => seq > mark && user.id !== this.userId() && !deleted).length
   }
 
   #patch(some: Partial<RoomState>): void {

@@ -93,3 +93,21 @@ test("there are older messages if the first one shown is not the room's first", 
   await until("it is in the room", () => all.value.status === "joined")
   expect(all.value.more).toBe(false)
 })
+
+test("unread counts what others have said behind the mark, and no more", async () => {
+  const server = new Scripted()
+  server.answers = { "chat:join": () => room(2, { unread: 2 }) }
+  const r = server.client.chat.room("r")
+  r.subscribe(() => {})
+  await until("it is in the room", () => r.value.status === "joined")
+  server.say({ type: "chat:deleted", roomId: "r", seq: 3, messageId: "m1", userId: "bob", deletedAt: "" })
+  expect(r.value.unread).toBe(1)
+  server.answers["chat:read"] = () => undefined
+  r.read()
+  await until("it is asked", () => server.of("chat:read").length === 1)
+  server.say(said(4)) // overtakes the answer that was made before it
+  server.say({ type: "ack", id: server.of("chat:read")[0]!.id, unread: 0 })
+  expect(r.value.unread).toBe(1)
+  server.say({ type: "chat:read", roomId: "r", seq: 4, unread: 0 }) // in another session
+  expect(r.value).toMatchObject({ unread: 0, readSeq: 4 })
+})
