@@ -174,7 +174,7 @@ export class Room extends Live<RoomState> {
     const first = this.value.messages[0]
     const { roomId } = this
     await this.connection.request("chat:history", { roomId, before: first?.seq, limit }, ({ messages, more }) => {
-      if (first === this.value.messages[0]) this.#patch({ messages: [...messages, ...this.value.messages], more })
+      if (first?.seq === this.value.messages[0]?.seq) this.#patch({ messages: [...messages, ...this.value.messages], more })
     })
   }
 

@@ -69,7 +69,7 @@ export class Notifications extends Live<Inbox> {
   async older(limit = page): Promise<void> {
     const last = this.value.notifications.at(-1)
     await this.connection.request("notification:list", { before: last?.seq, limit }, ({ notifications, more }) => {
-      if (this.value.notifications.at(-1) !== last) return
+      if (this.value.notifications.at(-1)?.seq !== last?.seq) return
       this.#patch({ notifications: [...this.value.notifications, ...notifications], more })
     })
   }

@@ -111,3 +111,17 @@ test("unread counts what others have said behind the mark, and no more", async (
   server.say({ type: "chat:read", roomId: "r", seq: 4, unread: 0 }) // in another session
   expect(r.value).toMatchObject({ unread: 0, readSeq: 4 })
 })
+
+test("an older page comes also if the first message is edited meanwhile", async () => {
+  const server = new Scripted()
+  server.answers = { "chat:join": () => room(0, { lastSeq: 3, messages: [said(3)] }), "chat:history": () => undefined }
+  const r = server.client.chat.room("r")
+  r.subscribe(() => {})
+  await until("it is in the room", () => r.value.status === "joined")
+  const older = r.older()
+  await until("it is asked", () => server.of("chat:history").length === 1)
+  server.say({ type: "chat:edited", roomId: "r", seq: 4, messageId: "m3", content: "edited", userId: "bob", editedAt: "" })
+  server.say({ type: "ack", id: server.of("chat:history")[0]!.id, messages: [said(1), said(2)], more: false })
+  await older
+  expect(r.value.messages.map(({ content }) => content)).toEqual(["1", "2", "edited"])
+})
