@@ -297,6 +297,7 @@ export class Room extends Live<RoomState> {
     const more = lastSeq > 0 && known[0]?.seq !== 1 // a room's first seq is a message's, which stays
     this.#joined = true
     this.#from = lastSeq
+    for (const event of events) if ("clientId" in event) this.#stored.add(event.clientId!)
     const pending = this.value.pending.filter(({ clientId }) => !this.#stored.has(clientId))
     this.#stored.clear()
     const patch = { messages: known, pending, members, memberCount, readSeq, unread: this.#unread(unread, readSeq, known), lastSeq, more }

@@ -125,3 +125,20 @@ test("an older page comes also if the first message is edited meanwhile", async 
   await older
   expect(r.value.messages.map(({ content }) => content)).toEqual(["1", "2", "edited"])
 })
+
+test("what was stored before the answer was lost is never shown twice", async () => {
+  const server = new Scripted()
+  server.answers = { "chat:join": () => room(0), "chat:message": () => undefined }
+  const r = server.client.chat.room("r")
+  r.subscribe(() => {})
+  await until("it is in the room", () => r.value.status === "joined")
+  const sent = r.send("mine")
+  await until("it is sent", () => server.of("chat:message").length === 1)
+  const mine = said(1, { content: "mine", clientId: server.of("chat:message")[0]!.clientId, user: { id: "alice" } })
+  const shown: number[] = []
+  r.subscribe(() => shown.push(r.value.messages.length + r.value.pending.length))
+  server.answers = { "chat:join": () => room(0, { lastSeq: 1, messages: [mine] }), "chat:message": () => ({ message: mine }) }
+  server.close(4401)
+  expect(await sent).toMatchObject({ content: "mine" })
+  expect(new Set(shown)).toEqual(new Set([1]))
+})
