@@ -54,10 +54,9 @@ export class Chat {
     private readonly queue: number,
   ) {
     connection.on("peer", () => this.#each((room) => room.resume()))
-    connection.on("token", () => this.#each((room) => room.resume()))
     connection.on("lost", () => this.#each((room) => room.lost()))
-    // A token that grants less: which rooms, they find out by joining again.
-    connection.on("error", ({ code }) => code === "forbidden" && this.#each((room) => room.rejoin()))
+    // Which rooms a token has ended, they find out by joining again.
+    connection.on("token", (less) => this.#each((room) => (less ? room.rejoin() : room.resume())))
     connection.on("message", (message) => this.#told(message))
   }
 

@@ -44,8 +44,8 @@ interface ConnectionEvents {
   peer: (peer: Peer) => void
   /** It is online no more. */
   lost: () => void
-  /** The server has taken another token, which may grant more, or less. */
-  token: () => void
+  /** The server has taken another token, which may grant more; or less, and something has ended with it. */
+  token: (less: boolean) => void
   /** All but answers. */
   message: (message: Incoming) => void
   /** What was refused without being asked. */
@@ -96,6 +96,7 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   #failures = 0
   #onlineSince = 0
   #token: { value: string; until: number } | undefined
+  #less = false // the server has said since the last token that something is forbidden
   #freshRefused = false // the last token was fetched anew, and refused
   #lastError = ""
 
@@ -311,6 +312,7 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     const error = new AtriumError(code as Code, text, retryable, retryAfterMs)
     if (question) return question.refused(error)
     this.#lastError = error.message
+    if (error.code === "forbidden") this.#less = true
     if (this.#peer) this.emit("error", error)
   }
 
@@ -418,7 +420,8 @@ export class Connection extends EventEmitter<ConnectionEvents> {
       if (this.#token && Date.now() >= this.#token.until) {
         const token = await this.token()
         if (attempt !== this.#attempt) return
-        await this.request("auth", { token }, () => this.emit("token"))
+        this.#less = false
+        await this.request("auth", { token }, () => this.emit("token", this.#less)) // it comes behind what it ends
       }
     } catch (error) {
       // The old one may hold a little longer; else the server says 4401.

@@ -21,7 +21,6 @@ export class Subscriptions {
   ) {
     connection.on("peer", () => this.#renew())
     connection.on("token", () => this.#renew())
-    connection.on("error", ({ code }) => code === "forbidden" && this.#renew())
     connection.on("lost", () => this.#made.clear())
   }
 

@@ -142,3 +142,15 @@ test("what was stored before the answer was lost is never shown twice", async ()
   expect(await sent).toMatchObject({ content: "mine" })
   expect(new Set(shown)).toEqual(new Set([1]))
 })
+
+test("what may not be said in one room leaves the others, and what is subscribed to, alone", async () => {
+  const server = new Scripted()
+  server.answers = { "chat:join": () => room(1), "presence:subscribe": () => ({ users: [] }) }
+  const r = server.client.chat.room("r")
+  r.subscribe(() => {})
+  server.client.presence.user("bob").subscribe(() => {})
+  await until("it is in the room", () => r.value.status === "joined")
+  server.say({ type: "error", code: "forbidden", message: "this document may only be read", retryable: false })
+  await moment()
+  expect(server.of("chat:join").length + server.of("presence:subscribe").length).toBe(2)
+})
