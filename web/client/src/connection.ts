@@ -131,6 +131,11 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     return this.#state
   }
 
+  /** Whether it has been ended for good. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
   /** The server, while online. */
   get peer(): Peer | undefined {
     return this.#peer

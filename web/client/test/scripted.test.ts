@@ -154,3 +154,13 @@ test("what may not be said in one room leaves the others, and what is subscribed
   await moment()
   expect(server.of("chat:join").length + server.of("presence:subscribe").length).toBe(2)
 })
+
+test("what is sent after the end is rejected", async () => {
+  const server = await new Scripted().online()
+  server.client.close()
+  const late = Promise.all([
+    expect(server.client.chat.room("r").send("late")).rejects.toMatchObject({ code: "offline" }),
+    expect(server.client.notifications.markRead("all")).rejects.toMatchObject({ code: "offline" }),
+  ])
+  await Promise.race([late, moment(1_000).then(() => Promise.reject(new Error("they wait for ever")))])
+})
