@@ -100,6 +100,7 @@ export class Notifications extends Live<Inbox> {
     this.#listing = true
     try {
       await this.connection.request("notification:list", { limit: page }, (ack) => {
+        if (!this.running) return
         const old = this.value.notifications
         const listed = ack.notifications
         const oldest = listed.at(-1)?.seq ?? 0
@@ -137,6 +138,7 @@ export class Notifications extends Live<Inbox> {
   }
 
   #read({ notificationId, notificationIds, all, unread }: Told["notification:read"]): void {
+    if (this.#listing) this.#again = true // that list may have been made before it
     const ids = new Set(notificationIds ?? (notificationId === undefined ? [] : [notificationId]))
     const notifications = this.value.notifications.map((one) => (!one.read && (all || ids.has(one.id)) ? { ...one, read: true } : one))
     this.#patch({ notifications, unread })

@@ -164,3 +164,35 @@ test("what is sent after the end is rejected", async () => {
   ])
   await Promise.race([late, moment(1_000).then(() => Promise.reject(new Error("they wait for ever")))])
 })
+
+const one = (seq: number, read = false) => ({ id: `n${seq}`, seq, kind: "k", title: `${seq}`, body: "", data: null, createdAt: "", read })
+
+test("an inbox that is read elsewhere while it is listed is listed again", async () => {
+  const server = new Scripted()
+  server.answers = { "notification:list": () => undefined }
+  const inbox = server.client.notifications
+  inbox.subscribe(() => {})
+  await until("it is asked", () => server.of("notification:list").length === 1)
+  server.say({ type: "notification:read", all: true, unread: 0 })
+  server.answers["notification:list"] = () => ({ notifications: [one(1, true)], unread: 0, more: false })
+  server.say({ type: "ack", id: server.of("notification:list")[0]!.id, notifications: [one(1)], unread: 1, more: false }) // from before
+  await until("it is read", () => inbox.value.unread === 0 && inbox.value.notifications[0]?.read)
+})
+
+test("an inbox that is left while it is listed is not loaded, and what came meanwhile is not news", async () => {
+  const server = new Scripted()
+  server.answers = { "notification:list": () => undefined }
+  const inbox = server.client.notifications
+  const leave = inbox.subscribe(() => {})
+  await until("it is asked", () => server.of("notification:list").length === 1)
+  leave()
+  await moment(1_200)
+  server.say({ type: "ack", id: server.of("notification:list")[0]!.id, notifications: [one(1)], unread: 1, more: false })
+  expect(inbox.value.loaded).toBe(false)
+  await moment()
+  server.answers["notification:list"] = () => ({ notifications: [one(2), one(1)], unread: 2, more: false })
+  const heard: string[] = []
+  inbox.on(({ title }) => heard.push(title))
+  await until("it is loaded", () => inbox.value.loaded)
+  expect(heard).toEqual([])
+})
