@@ -196,3 +196,14 @@ test("an inbox that is left while it is listed is not loaded, and what came mean
   await until("it is loaded", () => inbox.value.loaded)
   expect(heard).toEqual([])
 })
+
+test("a document's access is what the newest token grants", async () => {
+  let access = "read"
+  const server = new Scripted({ getToken: () => `x.${btoa(JSON.stringify({ iat: 0, exp: 1 }))}.x` })
+  server.answers = { "collab:join_document": () => ({ access, users: [], heads: [] }) }
+  const document = server.client.documents.open("d")
+  document.subscribe(() => {})
+  await until("it is joined", () => document.value.status === "joined")
+  access = "write"
+  await until("it may be written", () => document.value.access === "write", 5_000)
+})
