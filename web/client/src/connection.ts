@@ -97,6 +97,7 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   #onlineSince = 0
   #token: { value: string; until: number } | undefined
   #less = false // the server has said since the last token that something is forbidden
+  #told = "" // the newest token that the server has been told on this connection
   #freshRefused = false // the last token was fetched anew, and refused
   #lastError = ""
 
@@ -279,6 +280,7 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     const mine = () => socket === this.#socket
     socket.onopen = () => {
       if (!mine()) return
+      this.#told = token
       const peerMetadata = { isEphemeral: true }
       socket.send(encode({ type: "join", senderId: this.senderId, peerMetadata, supportedProtocolVersions: ["1"], token }))
     }
@@ -415,16 +417,18 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   }
 
   #refreshLater(): void {
-    const wait = Math.max((this.#token?.until ?? Infinity) - Date.now(), 1_000)
+    const until = this.#token?.value === this.#told ? this.#token.until : 0 // a call over HTTP may have fetched another one
+    const wait = Math.max(until - Date.now(), 1_000)
     this.#refresh = setTimeout(() => void this.#refreshNow(), Math.min(wait, longestTimer))
   }
 
   async #refreshNow(): Promise<void> {
     const attempt = this.#attempt
     try {
-      if (this.#token && Date.now() >= this.#token.until) {
-        const token = await this.token()
-        if (attempt !== this.#attempt) return
+      const token = await this.token()
+      if (attempt !== this.#attempt) return
+      if (token !== this.#told) {
+        this.#told = token
         this.#less = false
         await this.request("auth", { token }, () => this.emit("token", this.#less)) // it comes behind what it ends
       }

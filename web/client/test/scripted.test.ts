@@ -199,11 +199,28 @@ test("an inbox that is left while it is listed is not loaded, and what came mean
 
 test("a document's access is what the newest token grants", async () => {
   let access = "read"
-  const server = new Scripted({ getToken: () => `x.${btoa(JSON.stringify({ iat: 0, exp: 1 }))}.x` })
+  let asked = 0
+  const server = new Scripted({ getToken: () => `x.${btoa(JSON.stringify({ iat: 0, exp: 1, jti: asked++ }))}.x` })
   server.answers = { "collab:join_document": () => ({ access, users: [], heads: [] }) }
   const document = server.client.documents.open("d")
   document.subscribe(() => {})
   await until("it is joined", () => document.value.status === "joined")
   access = "write"
   await until("it may be written", () => document.value.access === "write", 5_000)
+})
+
+test("a token that was fetched for a call over HTTP refreshes the session, too", async () => {
+  let asked = 0
+  const jwt = (seconds: number) => `x.${btoa(JSON.stringify({ iat: 0, exp: Date.now() / 1_000 + seconds }))}.x`
+  const getToken = () => {
+    if (++asked === 2) throw new Error("the backend is away")
+    return jwt(asked === 1 ? 3 : 3_600)
+  }
+  const server = await new Scripted({ getToken }).online()
+  await until("it is refreshed, in vain", () => asked === 2)
+  await server.client.fetch("x").catch(() => {})
+  expect(asked).toBe(3)
+  await until("the session has it", () => server.of("auth").length === 1, 3_000)
+  await moment(1_500)
+  expect(server.of("auth").length).toBe(1)
 })
