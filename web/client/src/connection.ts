@@ -112,7 +112,8 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   #joining: ReturnType<typeof setTimeout> | undefined
   #check: ReturnType<typeof setInterval> | undefined
   readonly #options: ConnectionOptions
-  readonly #decoder = new Decoder({ tagUint8Array: false, useRecords: false, mapsAsObjects: true })
+  // Cursors of other clients may have 64-bit integers. (The types do not know that option.)
+  readonly #decoder = new Decoder({ tagUint8Array: false, useRecords: false, mapsAsObjects: true, int64AsNumber: true } as object)
 
   constructor(options: ConnectionOptions) {
     super()

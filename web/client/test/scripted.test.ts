@@ -224,3 +224,11 @@ test("a token that was fetched for a call over HTTP refreshes the session, too",
   await moment(1_500)
   expect(server.of("auth").length).toBe(1)
 })
+
+test("64-bit integers, as other clients may write them, are numbers", async () => {
+  const server = await new Scripted().online()
+  const heard: unknown[] = []
+  server.client.events.on("e", ({ data }) => heard.push(data))
+  server.say({ type: "event", event: "e", data: [5_000_000_000n, -5_000_000_000n] })
+  expect(heard).toEqual([[5_000_000_000, -5_000_000_000]])
+})
