@@ -58,6 +58,7 @@ type (
 		Body struct {
 			Documents []documentRecord `json:"documents" nullable:"false" doc:"In the order of their ids"`
 			More      bool             `json:"more" doc:"There are more behind the last"`
+			Missing   int              `json:"missing,omitempty" doc:"How many nodes have not said what is open on them"`
 		}
 	}
 	documentRecord struct {
@@ -67,6 +68,9 @@ type (
 		Bytes      int    `json:"bytes" doc:"Of all changes, as clients send them"`
 		CreatedAt  string `json:"createdAt" format:"date-time"`
 		UpdatedAt  string `json:"updatedAt" format:"date-time" doc:"Of the last edit"`
+
+		Open []Place `json:"open" nullable:"false" doc:"The nodes on which sessions sync it, or have joined it, at the moment"`
+
 		// Quarantined documents have made workers fail again and again.
 		Quarantined bool `json:"quarantined,omitempty" doc:"Its content is not read for some minutes: reading it fails again and again"`
 	}
@@ -84,18 +88,28 @@ func (m *Module) historyRoutes(a *api.API, tags []string, gate *api.Gate) {
 	}), mayDo(auth.Read), m.diffCall)
 	api.Get(a, api.Through(gate, huma.Operation{
 		Method: http.MethodGet, Path: "/documents", OperationID: "list-documents", Tags: tags,
-		Summary: "All documents",
-	}), api.Backend, func(ctx context.Context, in *listQuery) (*listPage, error) {
-		out := new(listPage)
-		var err error
-		out.Body.Documents, out.Body.More, err = m.store.list(ctx, in.After, in.Limit)
-		held := m.contents().Quarantined()
-		for i := range out.Body.Documents {
-			d := &out.Body.Documents[i]
-			d.Quarantined = slices.Contains(held, d.DocumentID)
-		}
-		return out, err
-	})
+		Summary: "All documents", Description: "And where they are open: all nodes of a cluster are asked, for a second at most.",
+	}), api.Backend, m.listCall)
+}
+
+func (m *Module) listCall(ctx context.Context, in *listQuery) (*listPage, error) {
+	out := new(listPage)
+	var err error
+	if out.Body.Documents, out.Body.More, err = m.store.list(ctx, in.After, in.Limit); err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(out.Body.Documents))
+	for i := range ids {
+		ids[i] = out.Body.Documents[i].DocumentID
+	}
+	places, silent := m.places(ctx, ids)
+	out.Body.Missing = silent
+	held := m.contents().Quarantined()
+	for i, id := range ids {
+		d := &out.Body.Documents[i]
+		d.Open, d.Quarantined = append([]Place{}, places[i]...), slices.Contains(held, id)
+	}
+	return out, nil
 }
 
 func (m *Module) historyCall(ctx context.Context, in *historyQuery) (*historyPage, error) {

@@ -136,6 +136,7 @@ func (r *room) enter(m *member) {
 	id := m.identity
 	m.among = id.UserID
 	m.seat.among.Store(true)
+	r.entered.Add(1)
 	u := roster.User{ID: id.UserID, Name: id.Name, Avatar: id.Avatar}
 	r.countIn(u, m.session)
 	r.countHere(u, 1)
@@ -163,6 +164,7 @@ func (r *room) exit(m *member) {
 		r.countOut(m.among, m.identity.Name, m.session)
 		r.countHere(roster.User{ID: m.among, Name: m.identity.Name, Avatar: m.identity.Avatar}, -1)
 		m.among = ""
+		r.entered.Add(-1)
 	}
 }
 

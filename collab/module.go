@@ -44,6 +44,10 @@ type Options struct {
 	// for anything but tx. nil: nobody wants to know.
 	Changed func(tx *db.Tx, c Change) (committed func(), err error)
 
+	// Places returns for each of some documents the nodes on which it is open at the
+	// moment, and how many nodes have not said so; nil: there is this one alone.
+	Places func(ctx context.Context, documentIDs []string) (places [][]Place, silent int)
+
 	Logger *slog.Logger // default: slog.Default()
 }
 

@@ -3,36 +3,24 @@ package collab
 import (
 	"context"
 	"database/sql"
-	"math/rand/v2"
 	"time"
 
+	"atrium/internal/bus"
 	"atrium/internal/db"
 	"atrium/internal/roster"
 )
 
-// lookAnyway is how often the versions of all open documents are looked at: the
-// bus may lose messages, or be away.
-const lookAnyway = 5 * time.Second
-
 // watch looks after the open documents until Close, if there may be other nodes.
 func (m *Module) watch() {
 	announceAt := time.Now().Add(roster.Every)
-	for {
-		select {
-		case <-m.closed:
-			return
-		case <-time.After(jitter(lookAnyway)):
-		}
+	bus.Watch(m.closed, func() {
 		m.lookAround()
 		if now := time.Now(); now.After(announceAt) {
-			announceAt = now.Add(jitter(roster.Every))
+			announceAt = now.Add(bus.Near(roster.Every))
 			m.toAll(announcing{})
 		}
-	}
+	})
 }
-
-// jitter returns a time near d: nodes need not do everything at once.
-func jitter(d time.Duration) time.Duration { return d*4/5 + rand.N(d*2/5) }
 
 // lookAround has rooms look whose documents have been changed by other nodes.
 func (m *Module) lookAround() {

@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -63,25 +62,13 @@ func (m *Module) tellStored(v Value, version int64) {
 	}
 }
 
-const (
-	// lookAnyway is how often values are looked for that have not come: the bus may
-	// lose messages, or be away.
-	lookAnyway = 5 * time.Second
-	// lookBack is how far, more than what passes between two looks and what the
-	// nodes' clocks differ by.
-	lookBack = time.Minute
-)
+// lookBack is how far is looked back for values that have not come: more than what
+// passes between two looks and what the nodes' clocks differ by.
+const lookBack = time.Minute
 
 // watch looks for values until Close, if there may be other nodes.
 func (m *Module) watch() {
-	for {
-		select {
-		case <-m.closed:
-			return
-		case <-time.After(lookAnyway*4/5 + rand.N(lookAnyway*2/5)):
-		}
-		m.lookAround(time.Now().Add(-lookBack))
-	}
+	bus.Watch(m.closed, func() { m.lookAround(time.Now().Add(-lookBack)) })
 }
 
 func (m *Module) lookAround(since time.Time) {

@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"database/sql"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -194,21 +193,8 @@ func (m *Module) missedSome(userID string) {
 	}
 }
 
-// lookAnyway is how often the versions of all inboxes are looked at: the bus may
-// lose messages, or be away.
-const lookAnyway = 5 * time.Second
-
 // watch looks after the inboxes until Close, if there may be other nodes.
-func (m *Module) watch() {
-	for {
-		select {
-		case <-m.closed:
-			return
-		case <-time.After(lookAnyway*4/5 + rand.N(lookAnyway*2/5)):
-		}
-		m.lookAround()
-	}
-}
+func (m *Module) watch() { bus.Watch(m.closed, m.lookAround) }
 
 func (m *Module) lookAround() {
 	m.mu.Lock()

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -86,17 +85,13 @@ func (r *cluster) run() {
 			if err == nil {
 				err = r.sweep()
 			}
-			tick.Reset(jittered(r.pace.sweep))
+			tick.Reset(bus.Near(r.pace.sweep))
 		}
 		if err != nil && !failing && r.ctx.Err() == nil {
 			r.log.Warn("presence cannot be kept in Redis; trying again", "error", err) // that Redis is away, the bus says
 		}
 		failing = err != nil
 	}
-}
-
-func jittered(d time.Duration) time.Duration {
-	return time.Duration((0.8 + 0.4*rand.Float64()) * float64(d))
 }
 
 // flush applies what is queued.
@@ -159,7 +154,7 @@ func (r *cluster) refresh() error {
 	ids := slices.Collect(maps.Keys(r.here))
 	r.stale = false
 	r.mu.Unlock()
-	r.next = time.Now().Add(jittered(r.pace.refresh))
+	r.next = time.Now().Add(bus.Near(r.pace.refresh))
 	for part := range slices.Chunk(ids, batch/2) {
 		err := r.flush(r.ctx) // before who is here is looked at: nobody who has left is brought back
 		if err == nil {

@@ -68,7 +68,7 @@ const (
 
 func newCluster(o Options, p pace, news func(state), gone func(map[string]time.Time)) *cluster {
 	r := &cluster{
-		bus: o.Bus, node: fmt.Sprintf("%x", o.Bus.Node()[:4]), pace: p, grace: o.Grace, news: news, gone: gone, log: o.Logger,
+		bus: o.Bus, node: bus.NodeName(o.Bus.Node()), pace: p, grace: o.Grace, news: news, gone: gone, log: o.Logger,
 		wake: make(chan struct{}, 1), here: make(map[string]*resident),
 	}
 	r.client, r.prefix = o.Bus.Redis()

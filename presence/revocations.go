@@ -73,7 +73,7 @@ func (m *Module) hearRevocations() (stop func()) {
 // watchRevocations takes in what other nodes have stored, and what has not come over
 // the bus.
 func (m *Module) watchRevocations() {
-	timer := time.NewTimer(jittered(revocationsEvery))
+	timer := time.NewTimer(bus.Near(revocationsEvery))
 	defer timer.Stop()
 	for {
 		select {
@@ -84,7 +84,7 @@ func (m *Module) watchRevocations() {
 		if err := m.reloadRevocations(); err != nil && m.ctx.Err() == nil {
 			m.log.Error("revocations cannot be read", "error", err)
 		}
-		timer.Reset(jittered(revocationsEvery))
+		timer.Reset(bus.Near(revocationsEvery))
 	}
 }
 

@@ -162,7 +162,7 @@ func (m *Module) doubt(id string) {
 // reread reads states again, those in doubt at once and all now and then: messages
 // get lost.
 func (m *Module) reread() {
-	timer := time.NewTimer(jittered(m.pace.reread))
+	timer := time.NewTimer(bus.Near(m.pace.reread))
 	defer timer.Stop()
 	for {
 		var ids []string
@@ -178,7 +178,7 @@ func (m *Module) reread() {
 			m.mu.Lock()
 			ids = slices.Collect(maps.Keys(m.watched))
 			m.mu.Unlock()
-			timer.Reset(jittered(m.pace.reread))
+			timer.Reset(bus.Near(m.pace.reread))
 		}
 		m.readAgain(ids)
 	}

@@ -167,9 +167,14 @@ func TestBrowsersThatCall(t *testing.T) {
 		if got := a.header.Get("Access-Control-Allow-Origin"); got != allowed {
 			t.Errorf("%s: allowed origin is %q, want %q", origin, got, allowed)
 		}
+		if got := a.header.Get("Access-Control-Expose-Headers"); strings.Contains(got, "ETag") != (allowed != "") {
+			t.Errorf("%s: its scripts may read %q", origin, got)
+		}
 		header.Set("Access-Control-Request-Method", "POST")
 		if a := s.call(request{method: "OPTIONS", path: "/api/v1/presence", header: header}); a.status != 204 || a.header.Get("Access-Control-Allow-Origin") != allowed {
 			t.Errorf("%s: asking got %d %v", origin, a.status, a.header)
+		} else if got := a.header.Get("Access-Control-Allow-Headers"); !strings.Contains(got, "If-Match") || !strings.Contains(got, "Idempotency-Key") {
+			t.Errorf("%s: its scripts may send %q", origin, got)
 		}
 	}
 }

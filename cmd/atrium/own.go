@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"runtime"
 	"sync"
@@ -71,6 +72,7 @@ type vitals struct {
 
 	mu     sync.Mutex
 	others map[string]heardFigures // by node; guarded by mu
+	since  time.Time               // when the others could be heard again; zero: never yet; guarded by mu
 }
 
 type heardFigures struct {
@@ -80,21 +82,75 @@ type heardFigures struct {
 
 const (
 	vitalsTopic = "vitals"
-	vitalsEvery = time.Second     // how often nodes tell each other
-	vitalsAge   = 5 * time.Second // after which those of a node count no more
+	vitalsEvery = time.Second            // how often nodes tell each other
+	vitalsAge   = 5 * time.Second        // after which those of a node count no more
+	vitalsDelay = 500 * time.Millisecond // that they may take on their way
 )
 
 func newVitals(s *server) *vitals {
 	v := &vitals{here: meter{server: s}, others: make(map[string]heardFigures)}
-	s.bus.Listen(vitalsTopic, bus.Listener{Message: func(node string, data []byte) {
-		var figures []figure
-		if cbor.Unmarshal(data, &figures) == nil {
-			v.mu.Lock()
-			defer v.mu.Unlock()
-			v.others[node] = heardFigures{figures, time.Now()}
-		}
+	s.bus.Listen(vitalsTopic, bus.Listener{Message: v.hear, Missed: func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.since = time.Now()
 	}})
 	return v
+}
+
+func (v *vitals) hear(node string, data []byte) {
+	var figures []figure
+	if cbor.Unmarshal(data, &figures) != nil {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(figures) == 0 { // it has stopped
+		delete(v.others, node)
+		return
+	}
+	v.others[node] = heardFigures{figures, time.Now()}
+}
+
+// nodes returns the other nodes that there are: those while Redis is away that
+// there were before. Those that have stopped without a word count for vitalsAge.
+// If they cannot be known yet, it waits until they are, or ctx is done.
+func (v *vitals) nodes(ctx context.Context) (nodes []string) {
+	b := v.here.server.bus
+	if b == nil {
+		return nil
+	}
+	if b.Connected() {
+		v.mu.Lock()
+		since := v.since
+		v.mu.Unlock()
+		if since.IsZero() {
+			since = time.Now()
+		}
+		select {
+		case <-time.After(time.Until(since.Add(vitalsEvery + vitalsDelay))):
+		case <-ctx.Done():
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.forget()
+	for node := range v.others {
+		nodes = append(nodes, node)
+	}
+	return nodes
+}
+
+// forget drops the nodes that tell nothing, unless Redis is to blame. It is called
+// with mu held.
+func (v *vitals) forget() {
+	if !v.here.server.bus.Connected() {
+		return
+	}
+	for node, other := range v.others {
+		if time.Since(other.at) > vitalsAge {
+			delete(v.others, node)
+		}
+	}
 }
 
 // values returns what is, and what has been since the last call, as the dashboard
@@ -102,12 +158,11 @@ func newVitals(s *server) *vitals {
 func (v *vitals) values() []dashboard.Value {
 	figures := v.here.measure()
 	v.mu.Lock()
-	for node, other := range v.others {
-		if time.Since(other.at) > vitalsAge {
-			delete(v.others, node)
-			continue
+	v.forget()
+	for _, other := range v.others {
+		if time.Since(other.at) <= vitalsAge {
+			add(figures, other.figures)
 		}
-		add(figures, other.figures)
 	}
 	v.mu.Unlock()
 	values := make([]dashboard.Value, len(figures))
@@ -143,7 +198,8 @@ func vital(f figure) dashboard.Value {
 	return dashboard.Value{Metric: "atrium." + f.Name, Value: value}
 }
 
-// tellVitals tells the other nodes of this one, until done is closed.
+// tellVitals tells the other nodes of this one, until done is closed. After that,
+// tellEnd has it count no more.
 func (s *server) tellVitals(done <-chan struct{}) {
 	m := meter{server: s}
 	for tick := time.NewTicker(vitalsEvery); ; {
@@ -156,3 +212,6 @@ func (s *server) tellVitals(done <-chan struct{}) {
 		}
 	}
 }
+
+// tellEnd tells the other nodes that this one has stopped.
+func (s *server) tellEnd() { s.bus.Publish(vitalsTopic, bus.Encode([]figure{})) }

@@ -101,6 +101,7 @@ type server struct {
 	notify    *notify.Module
 	dashboard *dashboard.Module
 	chat      *chat.Module
+	operator  *operator
 	api       *api.API
 	webhooks  *webhook.Module // nil: nobody wants any
 	profiler  *profiler       // nil: not asked for
@@ -146,7 +147,8 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	}
 	s.notify = notify.New(notify.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Logger: log})
 	s.chat = chat.New(chat.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Mentioned: s.mentioned, Logger: log})
-	s.dashboard = dashboard.New(dashboard.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Own: newVitals(s).values, Logger: log})
+	own := newVitals(s)
+	s.dashboard = dashboard.New(dashboard.Options{DB: s.db, Mux: s.mux, Bus: s.bus, Own: own.values, Logger: log})
 	if s.contents, err = newWorkers(log); err != nil {
 		return nil, err
 	}
@@ -154,8 +156,10 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 		s.webhooks = webhook.New(webhook.Options{DB: s.db, URL: c.WebhookURL, Secret: []byte(c.WebhookSecret), Logger: log})
 	}
 	s.collab = collab.New(collab.Options{
-		DB: s.db, Mux: s.mux, Bus: s.bus, SenderID: identity.SenderID, Contents: s.contents, Changed: s.changed(), Logger: log,
+		DB: s.db, Mux: s.mux, Bus: s.bus, SenderID: identity.SenderID, Contents: s.contents, Changed: s.changed(),
+		Places: func(ctx context.Context, ids []string) ([][]collab.Place, int) { return s.operator.places(ctx, ids) }, Logger: log,
 	})
+	s.operator = newOperator(s, own)
 
 	keys, err := c.apiKeys()
 	if err != nil {
@@ -172,6 +176,7 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	s.notify.Routes(s.api)
 	s.chat.Routes(s.api)
 	s.dashboard.Routes(s.api)
+	s.operator.Routes(s.api)
 	s.api.Routes(routes)
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { status(w, http.StatusOK, "ok") })
 	routes.HandleFunc("GET /readyz", s.ready)
@@ -180,6 +185,9 @@ func (c *serveCommand) start(ctx context.Context, log *slog.Logger) (_ *server, 
 	routes.Handle("/dev/", http.NotFoundHandler())
 	if c.Dev {
 		dev{secret: authOptions.Secret, issuer: c.JWTIssuer, audience: c.JWTAudience}.routes(routes)
+	} else {
+		// The page asks, and a 404 would stand on its console as an error.
+		routes.HandleFunc("GET /dev/session", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	}
 	s.http = &http.Server{
 		Handler:           routes,
@@ -221,6 +229,7 @@ func (s *server) serve(ctx context.Context) error {
 	s.mux.StopReading()
 	s.collab.Close(ctx)
 	s.mux.Close(ctx)
+	s.tellEnd()
 	return errors.Join(err, s.http.Shutdown(ctx), s.close())
 }
 

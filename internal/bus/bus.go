@@ -8,6 +8,7 @@ package bus
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"sync"
@@ -120,6 +121,9 @@ func (b *Bus) Node() string {
 	}
 	return string(b.node[:])
 }
+
+// NodeName is how people are shown a node, by what Node returns.
+func NodeName(node string) string { return hex.EncodeToString([]byte(node[:min(len(node), 4)])) }
 
 // Connected reports whether Redis can be heard at the moment; a node alone misses
 // nothing.

@@ -47,6 +47,23 @@ func (m *Mux) Joined() int {
 	return len(m.joined)
 }
 
+// FirstBehind returns the ids that SessionsAfter would, of users' sessions.
+func FirstBehind(users [][]string, after string, limit int) (ids []string, more bool) {
+	var all [][]*Session
+	for _, list := range users {
+		var sessions []*Session
+		for _, id := range list {
+			sessions = append(sessions, &Session{ID: id})
+		}
+		all = append(all, sessions)
+	}
+	list, more := firstBehind(all, after, limit)
+	for _, s := range list {
+		ids = append(ids, s.ID)
+	}
+	return ids, more
+}
+
 // WithHeader returns payload as a whole frame.
 func WithHeader(payload []byte, opcode byte) []byte {
 	return withHeader(append(make([]byte, maxHeader), payload...), opcode)

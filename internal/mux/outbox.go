@@ -29,6 +29,7 @@ type outbox struct {
 	mu      sync.Mutex
 	queue   []pending // guarded by mu; whole frames, but for the first when cut
 	counted int       // guarded by mu; bytes in queue that use the budget
+	writing int       // guarded by mu; bytes that the flush goroutine has taken, and is still to write
 	cut     bool      // guarded by mu; the kernel has taken the start of queue[0]
 	latest  latest    // guarded by mu; goes out when queue is empty
 	busy    bool      // guarded by mu; the flush goroutine runs
@@ -172,6 +173,7 @@ func (o *outbox) advance(buf []byte) (next, joined []byte, drained []func()) {
 	}
 	if len(o.queue) > 0 {
 		next, joined = o.take(buf)
+		o.writing = len(next)
 		return next, joined, nil
 	}
 	drained, o.waiters = o.waiters, nil
@@ -185,10 +187,10 @@ func (o *outbox) advance(buf []byte) (next, joined []byte, drained []func()) {
 		o.latest.pop()
 	}
 	if len(buf) > 0 {
-		o.light = true
+		o.light, o.writing = true, len(buf)
 		return buf, buf, drained
 	}
-	o.busy, o.queue = false, nil
+	o.busy, o.queue, o.writing = false, nil, 0
 	if !o.closing {
 		o.conn.SetWriteDeadline(time.Time{}) // or the next try would find it past
 	}
@@ -225,6 +227,7 @@ func (o *outbox) write(data []byte) {
 	for len(data) > 0 {
 		piece := data[:min(len(data), joinedWrite)]
 		o.mu.Lock()
+		o.writing = len(data)
 		if !o.closing { // the close has a deadline of its own
 			o.conn.SetWriteDeadline(time.Now().Add(o.patience))
 		}
@@ -265,6 +268,21 @@ func (o *outbox) fail(stalled bool) {
 	o.stalled = o.stalled || stalled && !o.closing
 	o.mu.Unlock()
 	o.conn.Close()
+}
+
+// waiting is how many bytes the kernel has not taken yet; those of the write under
+// way count until it has taken all of it.
+func (o *outbox) waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := o.writing
+	for _, p := range o.queue {
+		n += len(p.frame)
+	}
+	for _, f := range o.latest.frames {
+		n += len(f.frame.bytes(f.codec))
+	}
+	return n
 }
 
 // hasStalled reports whether the socket was given up because the peer took

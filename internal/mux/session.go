@@ -78,6 +78,13 @@ func (s *Session) key() sessionKey { return sessionKey{s.Identity().UserID, s.Se
 // its own will: it will not be back in a moment.
 func (s *Session) SaidGoodbye() bool { return s.goodbye }
 
+// Queued is how many bytes wait for the client to read, besides those that the
+// kernel has taken.
+func (s *Session) Queued() int { return s.out.waiting() }
+
+// RemoteAddr is where the connection comes from: a proxy's address, behind one.
+func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
+
 // Send queues a frame. A session whose queue overflows is closed as too slow.
 func (s *Session) Send(f *Frame) {
 	s.mux.stats.out[Queued].Add(f.messages())

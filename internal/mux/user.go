@@ -1,7 +1,9 @@
 package mux
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -60,6 +62,44 @@ func (m *Mux) SessionsOf(userID string) []*Session {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.users[userID]
+}
+
+// SessionsAfter returns sessions on this node behind an id, in the order of their
+// ids: the first ones, limit at most, and whether there are more. If userID is not
+// empty, they are those of that user.
+func (m *Mux) SessionsAfter(userID, after string, limit int) (list []*Session, more bool) {
+	var all [][]*Session
+	m.mu.Lock()
+	if userID != "" {
+		all = [][]*Session{m.users[userID]}
+	} else {
+		all = slices.AppendSeq(make([][]*Session, 0, len(m.users)), maps.Values(m.users))
+	}
+	m.mu.Unlock()
+	return firstBehind(all, after, limit)
+}
+
+// firstBehind sorts only what may be among the first, for there may be very many.
+func firstBehind(all [][]*Session, after string, limit int) (list []*Session, more bool) {
+	const spare = 1000 // of a list that is to be sorted
+	keep := func() {
+		slices.SortFunc(list, func(x, y *Session) int { return strings.Compare(x.ID, y.ID) })
+		if len(list) > limit {
+			list, more = list[:limit], true
+		}
+	}
+	for _, sessions := range all {
+		for _, s := range sessions {
+			if s.ID <= after || more && s.ID > list[limit-1].ID {
+				continue
+			}
+			if list = append(list, s); len(list) >= limit+spare {
+				keep()
+			}
+		}
+	}
+	keep()
+	return list, more
 }
 
 // PublishUser sends a message to all sessions of a user, on every node, but one,

@@ -71,7 +71,7 @@ export class Session {
 }
 
 /** In development mode the server mints tokens by itself. */
-export const isDevelopment = async (): Promise<boolean> => (await fetch("/dev/session")).ok
+export const isDevelopment = async (): Promise<boolean> => (await fetch("/dev/session")).status === 200
 
 async function mint(name: string): Promise<string> {
   const headers = { "Content-Type": "application/json" }

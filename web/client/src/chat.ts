@@ -231,8 +231,8 @@ export class Room extends Live<RoomState> {
       }
       case "chat:read": {
         const { seq, unread } = message as unknown as Told["chat:read"]
-        const readSeq = Math.max(seq, state.readSeq)
-        return this.#patch({ readSeq, unread: this.#unread(unread, readSeq) })
+        if (seq < state.readSeq) return // of two at once, the older one
+        return this.#patch({ readSeq: seq, unread: this.#unread(unread, seq) })
       }
     }
   }
@@ -293,7 +293,7 @@ export class Room extends Live<RoomState> {
     const events = messages.filter((event) => first || event.seq > this.#from!)
     let known = first || truncated ? [] : this.value.messages
     for (const event of events) known = apply(known, event)
-    const more = lastSeq > 0 && known[0]?.seq !== 1 // a room's first seq is a message's, which stays
+    const more = (known[0]?.seq ?? lastSeq + 1) > 1 // what has the seq 1 is a message
     this.#joined = true
     this.#from = lastSeq
     for (const event of events) if ("clientId" in event) this.#stored.add(event.clientId!)

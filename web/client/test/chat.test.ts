@@ -91,6 +91,18 @@ test("older messages come by the page", async () => {
   stay()
 })
 
+test("long messages make short pages", async () => {
+  const id = newRoom()
+  const long = "x".repeat(16 << 10)
+  for (let i = 0; i < 20; i++) await call(atrium, "POST", `rooms/${id}/messages`, { content: long })
+  const room = dial(atrium, "bob").chat.room(id)
+  room.subscribe(() => {})
+  await until("the last page", () => room.value.status === "joined")
+  expect(room.value.messages.length).toBeLessThan(20)
+  while (room.value.more) await room.older()
+  expect(room.value.messages.map(({ seq }) => seq)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1))
+})
+
 test("who stops subscribing leaves, and comes back to what was said", async () => {
   const id = newRoom()
   const mine = dial(atrium, "alice").chat.room(id)

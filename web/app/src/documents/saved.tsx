@@ -1,0 +1,32 @@
+import type { DocHandle } from "@automerge/automerge-repo"
+import type { SavedState } from "atrium-client"
+import { useConnection, useSaved } from "atrium-client/react"
+import { useEffect, useState } from "react"
+
+const order: SavedState[] = ["local", "received", "disk"]
+/** What is saved faster than this is not worth a flicker. */
+const calm = 400
+
+/** How safe the newest state of a document is. */
+export function SavedMark({ handle }: { handle: DocHandle<any> }) {
+  const state = useCalm(useSaved(handle))
+  const offline = useConnection() !== "online"
+  const words = { local: offline ? "Saved here" : "Saving…", received: "Received", disk: "On disk" }
+  return (
+    <span className="saved" data-state={state} title="Where your newest words are">
+      {words[state]}
+    </span>
+  )
+}
+
+/** The state; a worse one only once it has lasted. */
+function useCalm(state: SavedState): SavedState {
+  const [shown, setShown] = useState(state)
+  const worse = order.indexOf(state) < order.indexOf(shown)
+  useEffect(() => {
+    if (!worse) return setShown(state)
+    const timer = setTimeout(() => setShown(state), calm)
+    return () => clearTimeout(timer)
+  }, [worse, state])
+  return worse ? shown : state
+}
