@@ -419,7 +419,7 @@ export class Connection extends EventEmitter<ConnectionEvents> {
 
   #refreshLater(): void {
     const until = this.#token?.value === this.#told ? this.#token.until : 0 // a call over HTTP may have fetched another one
-    const wait = Math.max(until - Date.now(), 1_000)
+    const wait = Math.max(until - Date.now() + 10, 1_000) // timers may be a little early, and would find it too good yet
     this.#refresh = setTimeout(() => void this.#refreshNow(), Math.min(wait, longestTimer))
   }
 
