@@ -26,14 +26,14 @@ type operator struct {
 }
 
 const (
-	operatorTopic  = "operator"
-	answersWithin  = time.Second
-	maxAnswers     = 1 << 20 // bytes of sessions, about, that all other nodes together answer with
-	maxSessions    = 1000    // on one page
-	maxDocuments   = 100     // that are told of one session
-	maxOperators   = 8       // calls at once
-	sessionBytes   = 300     // of a record, besides its texts of any length
-	documentsBytes = 64      // of a document id
+	operatorTopic = "operator"
+	answersWithin = time.Second
+	maxAnswers    = 1 << 20 // bytes of sessions, about, that all other nodes together answer with
+	maxSessions   = 1000    // on one page
+	maxDocuments  = 100     // that are told of one session
+	maxOperators  = 8       // calls at once
+	recordBytes   = 300     // of a session, besides what is counted
+	documentBytes = 66      // of a document id, at most, as it is told
 )
 
 // question is what nodes ask each other: for one thing.
@@ -200,18 +200,23 @@ func (o *operator) name() string { return bus.NodeName(o.server.bus.Node()) }
 func (o *operator) sessionsHere(q sessionsQuestion) nodeAnswer {
 	a := nodeAnswer{Node: o.name()}
 	list, more := o.server.mux.SessionsAfter(q.UserID, q.After, min(max(q.Limit, 1), maxSessions))
-	a.More = more
-	size := 0
 	for _, s := range list {
-		r := o.record(s)
-		size += sessionBytes + len(r.SenderID) + len(r.UserID) + len(r.Username) + len(r.Documents)*documentsBytes
-		if q.Bytes > 0 && size > q.Bytes && len(a.Sessions) > 0 {
-			a.More = true
-			break
-		}
-		a.Sessions = append(a.Sessions, r)
+		a.Sessions = append(a.Sessions, o.record(s))
+	}
+	a.More = more
+	if n := fitting(a.Sessions, q.Bytes); q.Bytes > 0 && n < len(a.Sessions) {
+		a.Sessions, a.More = a.Sessions[:n], true
 	}
 	return a
+}
+
+// fitting is how many of the first records have so many bytes, about: one at least.
+func fitting(list []sessionRecord, bytes int) (n int) {
+	for size := 0; n < len(list) && (n == 0 || size <= bytes); n++ {
+		r := &list[n]
+		size += recordBytes + len(r.SenderID) + len(r.UserID) + len(r.Username) + len(r.Documents)*documentBytes
+	}
+	return n
 }
 
 func (o *operator) record(s *mux.Session) sessionRecord {

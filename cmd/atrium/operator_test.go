@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"atrium/internal/bus"
 )
 
 const sessionsPath = "/api/v1/sessions"
@@ -197,5 +199,32 @@ func TestOperators(t *testing.T) {
 				s.call(request{method: http.MethodGet, path: path, credential: credential}).expect(t, status)
 			}
 		}
+	}
+}
+
+// TestFitting: pages that nodes tell each other do not get long.
+func TestFitting(t *testing.T) {
+	documents := make([]string, maxDocuments)
+	for i := range documents {
+		documents[i] = strings.Repeat("1", 64)
+	}
+	full := sessionRecord{
+		SessionID: strings.Repeat("0", 36), SenderID: strings.Repeat("s", 256), UserID: strings.Repeat("u", 256), Username: strings.Repeat("n", 256),
+		ConnectedAt: "2026-11-23T03:03:34.239362Z", QueuedBytes: 1 << 24, Documents: documents, DocumentCount: 10_000,
+		RemoteAddress: "[2001:0db8:85a3:0000:0000:8a2e:0370:7334]:65535",
+	}
+	list := slices.Repeat([]sessionRecord{full}, maxSessions)
+	for bytes, want := range map[int]int{1: 1, 8 << 10: 2, maxAnswers: maxAnswers/7668 + 1} {
+		if n := fitting(list, bytes); n != want {
+			t.Errorf("%d fit into %d bytes, want %d", n, bytes, want)
+		}
+	}
+	told := nodeAnswer{Sessions: list[:fitting(list, maxAnswers)], More: true}
+	if n := len(bus.Encode(told)); n > maxAnswers+8<<10 {
+		t.Errorf("an answer has %d bytes, more than %d", n, maxAnswers)
+	}
+	empty := slices.Repeat([]sessionRecord{{Documents: []string{}}}, maxSessions)
+	if n := fitting(empty, maxAnswers); n != maxSessions {
+		t.Errorf("%d of %d small ones fit", n, maxSessions)
 	}
 }

@@ -1,4 +1,5 @@
 import type { Connection } from "./connection.ts"
+import { guarded } from "./guarded.ts"
 import { randomId } from "./id.ts"
 import { Live } from "./live.ts"
 import { Outbox } from "./outbox.ts"
@@ -53,10 +54,9 @@ export class Chat {
     private readonly queue: number,
   ) {
     connection.on("peer", () => this.#each((room) => room.resume()))
-    connection.on("token", () => this.#each((room) => room.resume()))
     connection.on("lost", () => this.#each((room) => room.lost()))
-    // A token that grants less: which rooms, they find out by joining again.
-    connection.on("error", ({ code }) => code === "forbidden" && this.#each((room) => room.rejoin()))
+    // Which rooms a token has ended, they find out by joining again.
+    connection.on("token", (less) => this.#each((room) => (less ? room.rejoin() : room.resume())))
     connection.on("message", (message) => this.#told(message))
   }
 
@@ -113,7 +113,7 @@ export class Room extends Live<RoomState> {
    * function is called. It keeps the room joined, as subscribe does.
    */
   on(listener: (event: RoomEvent) => void): () => void {
-    const own = (event: RoomEvent) => listener(event)
+    const own = guarded(listener)
     this.#listeners.add(own)
     const leave = this.subscribe(() => {})
     return () => {
@@ -164,7 +164,7 @@ export class Room extends Live<RoomState> {
   read(seq = this.value.lastSeq): void {
     if (seq <= Math.max(this.value.readSeq, this.#read?.seq ?? 0)) return
     this.#read = { seq, sending: this.#read?.sending ?? false }
-    if (seq >= this.value.lastSeq) this.#patch({ unread: 0 })
+    this.#patch({ unread: this.#unread(seq >= this.value.lastSeq ? 0 : this.value.unread) })
     void this.#sendRead()
   }
 
@@ -173,7 +173,7 @@ export class Room extends Live<RoomState> {
     const first = this.value.messages[0]
     const { roomId } = this
     await this.connection.request("chat:history", { roomId, before: first?.seq, limit }, ({ messages, more }) => {
-      if (first === this.value.messages[0]) this.#patch({ messages: [...messages, ...this.value.messages], more })
+      if (first?.seq === this.value.messages[0]?.seq) this.#patch({ messages: [...messages, ...this.value.messages], more })
     })
   }
 
@@ -232,7 +232,7 @@ export class Room extends Live<RoomState> {
       case "chat:read": {
         const { seq, unread } = message as unknown as Told["chat:read"]
         if (seq < state.readSeq) return // of two at once, the older one
-        return this.#patch({ readSeq: seq, unread })
+        return this.#patch({ readSeq: seq, unread: this.#unread(unread, seq) })
       }
     }
   }
@@ -296,9 +296,11 @@ export class Room extends Live<RoomState> {
     const more = (known[0]?.seq ?? lastSeq + 1) > 1 // what has the seq 1 is a message
     this.#joined = true
     this.#from = lastSeq
+    for (const event of events) if ("clientId" in event) this.#stored.add(event.clientId!)
     const pending = this.value.pending.filter(({ clientId }) => !this.#stored.has(clientId))
     this.#stored.clear()
-    this.#patch({ status: "joined", messages: known, pending, members, memberCount, readSeq, unread, lastSeq, more, typing: [] })
+    const patch = { messages: known, pending, members, memberCount, readSeq, unread: this.#unread(unread, readSeq, known), lastSeq, more }
+    this.#patch({ status: "joined", ...patch, typing: [] })
     if (!first) for (const event of events) this.#tell(event as RoomEvent)
     this.#outbox.open()
     void this.#sendRead()
@@ -309,12 +311,13 @@ export class Room extends Live<RoomState> {
     if (!this.#joined || this.#from === undefined || event.seq <= this.#from) return
     if (event.seq > this.#from + 1) return this.rejoin()
     this.#from = event.seq
-    const { messages, unread, typing } = this.value
+    const { messages, unread, readSeq, typing } = this.value
     const ofOther = event.type === "chat:message" && event.user.id !== this.userId()
+    const known = apply(messages, event)
     this.#patch({
-      messages: apply(messages, event),
+      messages: known,
       lastSeq: event.seq,
-      unread: ofOther ? unread + 1 : unread,
+      unread: this.#unread(ofOther ? unread + 1 : unread, readSeq, known),
       typing: event.type === "chat:message" ? typing.filter(({ userId }) => userId !== event.user.id) : typing,
     })
     if (event.type === "chat:message" && event.clientId !== undefined && event.user.id === this.userId()) this.#drop(event.clientId)
@@ -339,7 +342,8 @@ export class Room extends Live<RoomState> {
     try {
       const { seq } = wanted
       await this.connection.request("chat:read", { roomId, seq }, ({ unread }) => {
-        this.#patch({ readSeq: Math.max(seq, this.value.readSeq), unread })
+        const readSeq = Math.max(seq, this.value.readSeq)
+        this.#patch({ readSeq, unread: this.#unread(unread, readSeq) })
       })
       if (this.#read!.seq === seq) this.#read = undefined
     } catch (error) {
@@ -348,6 +352,16 @@ export class Room extends Live<RoomState> {
     if (!this.#read) return
     this.#read.sending = false
     if (this.#joined) setTimeout(() => void this.#sendRead(), 250)
+  }
+
+  /**
+   * Counts the unread ones, where all behind the mark are known: a number that was
+   * told may be older than a message that overtook it.
+   */
+  #unread(told: number, readSeq = this.value.readSeq, messages = this.value.messages): number {
+    const mark = Math.max(readSeq, this.#read?.seq ?? 0)
+    if (!messages[0] || messages[0].seq > mark + 1) return told
+    return messages.filter(({ seq, user, deleted }) => seq > mark && user.id !== this.userId() && !deleted).length
   }
 
   #patch(some: Partial<RoomState>): void {

@@ -6,6 +6,7 @@ import { Connection, type ConnectionOptions, type Refusal, type State } from "./
 import { Dashboard } from "./dashboard.ts"
 import { Documents } from "./documents.ts"
 import { Events } from "./events.ts"
+import { guarded } from "./guarded.ts"
 import { Notifications } from "./notifications.ts"
 import { Presence } from "./presence.ts"
 import type { AtriumError, User } from "./protocol.ts"
@@ -53,8 +54,8 @@ export class Client extends EventEmitter<ClientEvents> {
     this.notifications = new Notifications(connection, queue)
     this.dashboard = new Dashboard(connection)
     this.events = new Events(connection)
-    connection.on("state", (state) => this.emit("state", state))
-    connection.on("error", (error) => this.emit("error", error))
+    connection.on("state", guarded((state) => void this.emit("state", state)))
+    connection.on("error", guarded((error) => void this.emit("error", error)))
   }
 
   get state(): State {

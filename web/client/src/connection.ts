@@ -1,6 +1,7 @@
 import { Decoder, encode } from "cbor-x"
 import { EventEmitter } from "eventemitter3"
 import { randomId } from "./id.ts"
+import { Pace } from "./pace.ts"
 import { AtriumError, type Code, type Incoming, type Notes, type Outgoing, type Peer, type Requests } from "./protocol.ts"
 import { life, refreshIn } from "./token.ts"
 
@@ -43,8 +44,8 @@ interface ConnectionEvents {
   peer: (peer: Peer) => void
   /** It is online no more. */
   lost: () => void
-  /** The server has taken another token, which may grant more, or less. */
-  token: () => void
+  /** The server has taken another token, which may grant more; or less, and something has ended with it. */
+  token: (less: boolean) => void
   /** All but answers. */
   message: (message: Incoming) => void
   /** What was refused without being asked. */
@@ -55,6 +56,8 @@ interface Question {
   message: Outgoing
   answered: (ack: never) => void
   refused: (error: AtriumError) => void
+  /** Of one that waits for its turn. */
+  turn?: ReturnType<typeof setTimeout>
 }
 
 /** Close codes after which nothing gets better by coming back. 4401 is one once a fresh token was refused, too. */
@@ -71,6 +74,9 @@ const backoff = { first: 500, most: 15_000 }
 /** A connection that held so long starts counting its failures anew. */
 const settled = 10_000
 const longestTimer = 86_400_000
+/** A little less than servers take, of joins and subscriptions, and of all else: see docs/protocol.md. */
+const paces = () => ({ joins: new Pace(180, 110), others: new Pace(15, 110) })
+const isJoin = /join|leave|subscribe/
 
 /**
  * One WebSocket at a time: it joins, matches answers to requests, keeps its token
@@ -90,11 +96,14 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   #failures = 0
   #onlineSince = 0
   #token: { value: string; until: number } | undefined
+  #less = false // the server has said since the last token that something is forbidden
+  #told = "" // the newest token that the server has been told on this connection
   #freshRefused = false // the last token was fetched anew, and refused
   #lastError = ""
 
   #questions = new Map<number, Question>()
   #nextId = 1
+  #paces = paces()
   #heard = 0 // when the last frame came
   #probed = 0 // when silence was probed, 0 if it was not since
 
@@ -103,7 +112,8 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   #joining: ReturnType<typeof setTimeout> | undefined
   #check: ReturnType<typeof setInterval> | undefined
   readonly #options: ConnectionOptions
-  readonly #decoder = new Decoder({ tagUint8Array: false, useRecords: false, mapsAsObjects: true })
+  // Cursors of other clients may have 64-bit integers. (The types do not know that option.)
+  readonly #decoder = new Decoder({ tagUint8Array: false, useRecords: false, mapsAsObjects: true, int64AsNumber: true } as object)
 
   constructor(options: ConnectionOptions) {
     super()
@@ -121,6 +131,11 @@ export class Connection extends EventEmitter<ConnectionEvents> {
 
   get state(): State {
     return this.#state
+  }
+
+  /** Whether it has been ended for good. */
+  get closed(): boolean {
+    return this.#closed
   }
 
   /** The server, while online. */
@@ -173,23 +188,19 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     apply?: (ack: Requests[T][1]) => void,
   ): Promise<Requests[T][1]> {
     return new Promise((resolve, reject) => {
-      const attempt = this.#attempt
-      const ask = () => {
-        if (!this.#peer || attempt !== this.#attempt) return reject(offline())
-        const message = { ...fields, type, id: this.#nextId++ }
-        this.#ask({
-          message,
-          answered: (ack: Requests[T][1]) => {
-            apply?.(ack)
-            resolve(ack)
-          },
-          refused: (error) => {
-            if (error.code !== "rate_limited") return reject(error)
-            setTimeout(ask, (error.retryAfterMs ?? 100) * (1 + Math.random()))
-          },
-        })
+      if (!this.#peer) return reject(offline())
+      const question: Question = {
+        message: { ...fields, type, id: this.#nextId++ },
+        answered: (ack: Requests[T][1]) => {
+          apply?.(ack)
+          resolve(ack)
+        },
+        refused: (error) => {
+          if (error.code !== "rate_limited") return reject(error)
+          this.#ask(question, (error.retryAfterMs ?? 100) * (1 + Math.random()))
+        },
       }
-      ask()
+      this.#ask(question, this.#paces[isJoin.test(type) ? "joins" : "others"].next())
     })
   }
 
@@ -211,9 +222,14 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     return true
   }
 
-  #ask(question: Question): void {
+  /** What waits for its turn is lost with the connection, like what waits for an answer. */
+  #ask(question: Question, wait: number): void {
     const id = question.message.id!
     this.#questions.set(id, question)
+    if (wait > 0) {
+      question.turn = setTimeout(() => this.#ask(question, 0), wait)
+      return
+    }
     if (this.send(question.message)) return
     this.#questions.delete(id)
     question.refused(new AtriumError("too_large", "the message is too large", false))
@@ -265,12 +281,23 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     const mine = () => socket === this.#socket
     socket.onopen = () => {
       if (!mine()) return
+      this.#told = token
       const peerMetadata = { isEphemeral: true }
       socket.send(encode({ type: "join", senderId: this.senderId, peerMetadata, supportedProtocolVersions: ["1"], token }))
     }
-    socket.onmessage = ({ data }: { data: ArrayBuffer }) => mine() && this.#receive(data)
+    socket.onmessage = ({ data }: { data: ArrayBuffer }) => mine() && this.#hear(data)
     socket.onerror = () => {} // followed by onclose
     socket.onclose = ({ code }: { code: number }) => mine() && this.#ended(code)
+  }
+
+  /** What cannot be read may have been anything: a new connection tells what was missed. */
+  #hear(data: ArrayBuffer): void {
+    try {
+      this.#receive(data)
+    } catch (error) {
+      this.emit("error", new AtriumError("bad_request", `a message that cannot be read: ${error}`, true))
+      this.#lose("a message that cannot be read")
+    }
   }
 
   #receive(data: ArrayBuffer): void {
@@ -283,15 +310,17 @@ export class Connection extends EventEmitter<ConnectionEvents> {
       return
     }
     const question = typeof message.id === "number" ? this.#questions.get(message.id) : undefined
-    if (question) this.#questions.delete(message.id as number)
     if (message.type === "ack") {
-      question?.answered(message as never)
+      question?.answered(message as never) // it stays a question if that fails
+      this.#questions.delete(message.id as number)
       return
     }
+    if (question) this.#questions.delete(message.id as number)
     const { code, message: text, retryable, retryAfterMs } = message as unknown as AtriumError
     const error = new AtriumError(code as Code, text, retryable, retryAfterMs)
     if (question) return question.refused(error)
     this.#lastError = error.message
+    if (error.code === "forbidden") this.#less = true
     if (this.#peer) this.emit("error", error)
   }
 
@@ -307,9 +336,9 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   }
 
   /** Ends the socket and tries again later: nobody will say more on this one. */
-  #lose(): void {
+  #lose(why = "no answer"): void {
     this.#drop(4000)
-    this.#comeBack("no answer")
+    this.#comeBack(why)
   }
 
   #ended(code: number): void {
@@ -352,7 +381,11 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     }
     const questions = [...this.#questions.values()]
     this.#questions.clear()
-    for (const question of questions) question.refused(offline())
+    this.#paces = paces()
+    for (const question of questions) {
+      clearTimeout(question.turn)
+      question.refused(offline())
+    }
     if (wasOnline) this.emit("lost")
   }
 
@@ -385,17 +418,20 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   }
 
   #refreshLater(): void {
-    const wait = Math.max((this.#token?.until ?? Infinity) - Date.now(), 1_000)
+    const until = this.#token?.value === this.#told ? this.#token.until : 0 // a call over HTTP may have fetched another one
+    const wait = Math.max(until - Date.now() + 10, 1_000) // timers may be a little early, and would find it too good yet
     this.#refresh = setTimeout(() => void this.#refreshNow(), Math.min(wait, longestTimer))
   }
 
   async #refreshNow(): Promise<void> {
     const attempt = this.#attempt
     try {
-      if (this.#token && Date.now() >= this.#token.until) {
-        const token = await this.token()
-        if (attempt !== this.#attempt) return
-        await this.request("auth", { token }, () => this.emit("token"))
+      const token = await this.token()
+      if (attempt !== this.#attempt) return
+      if (token !== this.#told) {
+        this.#told = token
+        this.#less = false
+        await this.request("auth", { token }, () => this.emit("token", this.#less)) // it comes behind what it ends
       }
     } catch (error) {
       // The old one may hold a little longer; else the server says 4401.

@@ -28,7 +28,7 @@ export class Documents {
     private readonly heads: SavedHeads,
   ) {
     connection.on("peer", () => this.#each((document) => document.resume()))
-    connection.on("token", () => this.#each((document) => document.resume()))
+    connection.on("token", () => this.#each((document) => document.rejoin()))
     connection.on("lost", () => this.#each((document) => document.lost()))
     connection.on("message", (message: Incoming) => {
       if (typeof message.documentId === "string") this.#documents.get(message.documentId)?.told(message)
@@ -84,6 +84,11 @@ export class OpenDocument extends Live<DocumentState> {
   /** @internal */
   resume(): void {
     if (this.running && this.value.status !== "joined") void this.#join()
+  }
+
+  /** @internal Asks again what is granted. */
+  rejoin(): void {
+    if (this.running) void this.#join()
   }
 
   /** @internal */

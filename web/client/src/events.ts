@@ -1,5 +1,6 @@
 import { EventEmitter } from "eventemitter3"
 import type { Connection } from "./connection.ts"
+import { guarded } from "./guarded.ts"
 import type { Incoming, Told } from "./protocol.ts"
 
 /** What a backend has sent to the user, or to a room that is joined. It is not stored: who is away misses it. */
@@ -24,7 +25,7 @@ export class Events {
 
   /** Calls back for each event of this name, until the returned function is called. */
   on(name: string, listener: (event: BackendEvent) => void): () => void {
-    const own = (event: BackendEvent) => listener(event)
+    const own = guarded(listener)
     this.#emitter.on(name, own)
     return () => void this.#emitter.off(name, own)
   }

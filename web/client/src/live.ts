@@ -1,3 +1,5 @@
+import { guarded } from "./guarded.ts"
+
 /**
  * A value that changes, for as long as somebody subscribes to it: then it is
  * asked of the server, and asked again after each reconnect. It has the form that
@@ -20,7 +22,7 @@ export abstract class Live<T> {
 
   /** Calls back after each change, until the returned function is called. */
   readonly subscribe = (listener: () => void): (() => void) => {
-    const own = () => listener() // the same function may subscribe twice
+    const own = guarded(listener) // another one each time: the same function may subscribe twice
     this.#listeners.add(own)
     clearTimeout(this.#lingering)
     if (!this.#running) {

@@ -1,4 +1,5 @@
 import type { Connection } from "./connection.ts"
+import { guarded } from "./guarded.ts"
 import { Live } from "./live.ts"
 import { Outbox } from "./outbox.ts"
 import type { AtriumError, Incoming, Notification, Told, Which } from "./protocol.ts"
@@ -48,7 +49,7 @@ export class Notifications extends Live<Inbox> {
    * returned function is called.
    */
   on(listener: (notification: Notification) => void): () => void {
-    const own = (notification: Notification) => listener(notification)
+    const own = guarded(listener)
     this.#listeners.add(own)
     const stop = this.subscribe(() => {})
     return () => {
@@ -68,7 +69,7 @@ export class Notifications extends Live<Inbox> {
   async older(limit = page): Promise<void> {
     const last = this.value.notifications.at(-1)
     await this.connection.request("notification:list", { before: last?.seq, limit }, ({ notifications, more }) => {
-      if (this.value.notifications.at(-1) !== last) return
+      if (this.value.notifications.at(-1)?.seq !== last?.seq) return
       this.#patch({ notifications: [...this.value.notifications, ...notifications], more })
     })
   }
@@ -99,6 +100,7 @@ export class Notifications extends Live<Inbox> {
     this.#listing = true
     try {
       await this.connection.request("notification:list", { limit: page }, (ack) => {
+        if (!this.running) return
         const old = this.value.notifications
         const listed = ack.notifications
         const oldest = listed.at(-1)?.seq ?? 0
@@ -136,6 +138,7 @@ export class Notifications extends Live<Inbox> {
   }
 
   #read({ notificationId, notificationIds, all, unread }: Told["notification:read"]): void {
+    if (this.#listing) this.#again = true // that list may have been made before it
     const ids = new Set(notificationIds ?? (notificationId === undefined ? [] : [notificationId]))
     const notifications = this.value.notifications.map((one) => (!one.read && (all || ids.has(one.id)) ? { ...one, read: true } : one))
     this.#patch({ notifications, unread })

@@ -32,6 +32,7 @@ export class Outbox {
   /** Resolves to the ack. It rejects with `queue_full` at once if too many are waiting. */
   push<T extends keyof Requests>(type: T, fields: Requests[T][0]): Promise<Requests[T][1]> {
     return new Promise((resolve, reject) => {
+      if (this.connection.closed) return reject(offline())
       if (this.#waiting.length >= this.most) {
         return reject(new AtriumError("queue_full", `${this.most} are waiting already`, true))
       }

@@ -65,7 +65,9 @@ class Document {
   }
 
   onDisk(heads: string[]): void {
-    this.#disk = new Set(heads)
+    // What is on disk stays there, though others have built on it.
+    const still = [...this.#saved.values()].flatMap((saved) => saved.heads()).filter((head) => this.#disk.has(head))
+    this.#disk = new Set([...heads, ...still])
     this.#look()
   }
 
@@ -84,7 +86,7 @@ class Document {
 
   #state(heads: string[]): SavedState {
     if (heads.every((head) => this.#disk.has(head))) return "disk"
-    return heads.every((head) => this.#received.has(head)) ? "received" : "local"
+    return heads.every((head) => this.#received.has(head) || this.#disk.has(head)) ? "received" : "local"
   }
 
   /** The server takes messages in order: with the answer, it has what went before. */
@@ -119,7 +121,12 @@ export class Saved extends Live<SavedState> {
 
   /** @internal */
   readonly look = (): void => {
-    if (this.running && this.handle.isReady()) this.set(this.state(this.handle.heads().map(hex)))
+    if (this.running && this.handle.isReady()) this.set(this.state(this.heads()))
+  }
+
+  /** @internal */
+  heads(): string[] {
+    return this.handle.isReady() ? this.handle.heads().map(hex) : []
   }
 
   protected override start(): void {

@@ -21,7 +21,6 @@ export class Subscriptions {
   ) {
     connection.on("peer", () => this.#renew())
     connection.on("token", () => this.#renew())
-    connection.on("error", ({ code }) => code === "forbidden" && this.#renew())
     connection.on("lost", () => this.#made.clear())
   }
 
@@ -74,7 +73,10 @@ export class Subscriptions {
       if (retryable) {
         setTimeout(() => this.#schedule(), 1_000)
       } else if (names.length > 1) {
-        for (const name of names) void this.#add([name]) // all are taken or none: the others shall not suffer
+        // All are taken or none: halves find the one for which the others shall not suffer.
+        const half = names.length >> 1
+        void this.#add(names.slice(0, half))
+        void this.#add(names.slice(half))
       } else this.#refused.add(names[0]!)
     }
   }

@@ -124,3 +124,13 @@ test("it calls the server over HTTP with its token", async () => {
   expect(await (await alice.fetch(`api/v1/documents/${documentId}`)).json()).toEqual({ a: 1 })
   expect((await dial(atrium, "x", { getToken: () => token({ sub: "x", docs: {} }) }).fetch(`api/v1/documents/${documentId}`)).status).toBe(403)
 })
+
+test("more is joined at once than the server takes, and all of it is", async () => {
+  const alice = dial(atrium, "alice")
+  const rooms = Array.from({ length: 240 }, (_, i) => alice.chat.room(`many-${i}`))
+  for (const room of rooms) room.subscribe(() => {})
+  await until(
+    () => `${rooms.filter(({ value }) => value.status === "joined").length} are joined, ${alice.state}`,
+    () => rooms.every(({ value }) => value.status === "joined"), 20_000,
+  )
+})

@@ -138,3 +138,20 @@ async function holdDatabase(): Promise<() => void> {
   await once(stdout, "data")
   return () => stdin.end("ROLLBACK;\n")
 }
+
+test("what is on disk stays there while others write", async () => {
+  const alice = dial(atrium, "alice")
+  const mine = create(alice)
+  const saved = alice.documents.saved(mine)
+  saved.subscribe(() => {})
+  await until("on disk", () => saved.value === "disk")
+  const theirs = await repoOf(dial(atrium, "bob")).find<Note>(mine.url)
+  const states: string[] = []
+  saved.subscribe(() => states.push(saved.value))
+  for (let n = 1; n <= 5; n++) {
+    push(theirs, n)
+    await until("it comes", () => mine.doc().list.length === n)
+  }
+  await until("on disk", () => saved.value === "disk")
+  expect(states).toEqual([])
+})

@@ -167,3 +167,12 @@ test("backends' events, to a user and to a room", async () => {
   await until("what came behind", () => notifications.value.notifications[0]?.title === "a mark behind it")
   expect(heard.length).toBe(2)
 })
+
+test("neither does one among hundreds", async () => {
+  const client = dial(atrium, "alice", { getToken: () => everything("alice", { metrics: { "mine.*": "read" } }) })
+  const metrics = Array.from({ length: 400 }, (_, i) => client.dashboard.metric(`mine.${i}`))
+  for (const metric of metrics) metric.subscribe(() => {})
+  client.dashboard.metric("theirs.a").subscribe(() => {})
+  await call(atrium, "POST", "metrics", { metrics: metrics.map(({ name }) => ({ metric: name, value: 1 })) })
+  await until(() => `all values, ${client.state}`, () => metrics.every(({ value }) => value?.value === 1), 5_000)
+})
