@@ -85,9 +85,11 @@ export class Client extends EventEmitter<ClientEvents> {
   /** Calls the server over HTTP with the user's token; the path is relative to it, as in `api/v1/documents/…`. */
   async fetch(path: string, init: RequestInit = {}): Promise<Response> {
     const base = this.#connection.url.replace(/^ws/, "http").replace(/ws(\?.*)?$/, "")
+    const url = new URL(path, base)
+    if (url.origin !== new URL(base).origin) throw new TypeError(`${url.origin} is not the server: it gets no token`)
     const headers = new Headers(init.headers)
     headers.set("Authorization", `Bearer ${await this.#connection.token()}`)
-    return fetch(new URL(path, base), { ...init, headers })
+    return fetch(url, { ...init, headers })
   }
 
   /** Tries again at once: after a refusal, or instead of waiting. */

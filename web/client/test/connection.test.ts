@@ -123,6 +123,7 @@ test("it calls the server over HTTP with its token", async () => {
   const { documentId } = (await made.json()) as { documentId: string }
   expect(await (await alice.fetch(`api/v1/documents/${documentId}`)).json()).toEqual({ a: 1 })
   expect((await dial(atrium, "x", { getToken: () => token({ sub: "x", docs: {} }) }).fetch(`api/v1/documents/${documentId}`)).status).toBe(403)
+  await expect(alice.fetch("//example.org/api")).rejects.toThrow("is not the server")
 })
 
 test("more is joined at once than the server takes, and all of it is", async () => {
