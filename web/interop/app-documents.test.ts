@@ -50,8 +50,7 @@ async function come(name: string, path: string, settings?: Visit): Promise<Perso
 
 /** Somebody with a token of their own, at the other server. */
 async function comeWith(claims: Parameters<typeof token>[0], path: string, settings?: Visit): Promise<Person> {
-  // Whether it may mint tokens itself the page finds out by asking for what is not there.
-  const person = await visit(strict.http + path, { allow: /404/, ...settings })
+  const person = await visit(strict.http + path, settings)
   await person.page.getByLabel("Your token").fill(token(claims))
   await person.page.keyboard.press("Enter")
   await person.online()
