@@ -287,7 +287,7 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     }
     socket.onmessage = ({ data }: { data: ArrayBuffer }) => mine() && this.#hear(data)
     socket.onerror = () => {} // followed by onclose
-    socket.onclose = ({ code }: { code: number }) => mine() && this.#ended(code)
+    socket.onclose = ({ code, reason }: { code: number; reason: string }) => mine() && this.#ended(code, reason)
   }
 
   /** What cannot be read may have been anything: a new connection tells what was missed. */
@@ -341,8 +341,9 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     this.#comeBack(why)
   }
 
-  #ended(code: number): void {
+  #ended(code: number, reason: string): void {
     this.#drop()
+    if (reason) this.#lastError = reason
     if (code === unauthenticated) {
       const again = this.#freshRefused
       this.#token = undefined

@@ -58,7 +58,7 @@ test("another connection of the same name replaces it for good", async () => {
   const second = dial(atrium, "alice", { senderId: "one" })
   await online(second)
   await until("the first is refused", () => first.state === "refused")
-  expect(first.refusal).toMatchObject({ closeCode: 4409 })
+  expect(first.refusal).toMatchObject({ closeCode: 4409, message: expect.stringContaining("replaced") })
   expect(second.state).toBe("online")
 })
 

@@ -42,7 +42,7 @@ export function RemoveDialog({ documentId, title, catalog, close }: Removed & { 
   }
 
   return (
-    <dialog ref={dialog} className="card remove" aria-labelledby="remove-title" onClose={close}>
+    <dialog ref={dialog} className="card" aria-labelledby="remove-title" onClose={close}>
       <h2 id="remove-title">Remove “{title || "Untitled"}”?</h2>
       <p>
         Out of the list, it can still be opened by its link. Deleted, it is gone for everyone, with its history, and
