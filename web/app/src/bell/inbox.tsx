@@ -1,11 +1,11 @@
 import type { Notification } from "atrium-client"
+import type { useNotifications } from "atrium-client/react"
 import { useEffect, useRef, useState } from "react"
 import { useLocation } from "wouter"
 import { plainly } from "../chat/content.tsx"
 import type { Names } from "../chat/names.ts"
 import { Ago } from "../shell/ago.tsx"
 import { useWorkspace } from "../workspace.ts"
-import type { useNotifications } from "atrium-client/react"
 import { pageOf } from "./target.ts"
 
 interface InboxProps {
@@ -35,7 +35,12 @@ export function Inbox({ id, inbox, close }: InboxProps) {
     goTo(page)
     close()
   }
+  const markAll = () => {
+    panel.current!.focus() // the button has nothing to do any more
+    mark("all")
+  }
   const loadOlder = async () => {
+    if (loading) return
     setLoading(true)
     setProblem("")
     await older().catch((error: Error) => setProblem(`Older ones did not come: ${error.message}`))
@@ -47,7 +52,7 @@ export function Inbox({ id, inbox, close }: InboxProps) {
     <section id={id} ref={panel} className="card inbox" role="dialog" aria-label="Notifications" tabIndex={-1}>
       <header>
         <h2>Notifications</h2>
-        <button type="button" className="plain" disabled={unread === 0} onClick={() => mark("all")}>
+        <button type="button" className="plain" disabled={unread === 0} onClick={markAll}>
           Mark all as read
         </button>
       </header>
@@ -65,7 +70,7 @@ export function Inbox({ id, inbox, close }: InboxProps) {
         ))}
       </ul>
       {more && (
-        <button type="button" className="plain older" disabled={loading} onClick={() => void loadOlder()}>
+        <button type="button" className="plain older" onClick={() => void loadOlder()}>
           {loading ? "Loading…" : "Older"}
         </button>
       )}

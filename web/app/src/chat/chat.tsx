@@ -16,13 +16,14 @@ import "./chat.css"
 export function Chat({ roomId }: { roomId: string }) {
   const { me } = useWorkspace()
   const { room, status, messages, pending, members, memberCount, typing, unread, more, readSeq, lastSeq } = useRoom(roomId)
-  const names = useNames(members, messages)
+  const names = useNames(room, members, messages)
   const { open, toggle, toggler } = useOpen(() => field.current)
   const [who, setWho] = useState(false)
   const [editing, setEditing] = useState<string>()
   const [replyTo, setReplyTo] = useState<ChatMessage>()
   const [atEnd, setAtEnd] = useState(true)
   const field = useRef<HTMLTextAreaElement>(null)
+  const here = useRef<HTMLButtonElement>(null)
   const attention = useAttention()
   const { mark, unmark } = useMark({ room, status, unread, readSeq, lastSeq, watched: open && atEnd && attention })
   const [panel, people] = [useId(), useId()]
@@ -46,8 +47,10 @@ export function Chat({ roomId }: { roomId: string }) {
   const editLast = () => setEditing(messages.findLast(({ user, deleted }) => user.id === me.userId && !deleted)?.id)
   const leave = ({ key, defaultPrevented }: KeyboardEvent) => {
     if (key !== "Escape" || defaultPrevented) return
-    if (who) setWho(false)
-    else if (open && isNarrow()) toggle()
+    if (who) {
+      setWho(false)
+      here.current!.focus()
+    } else if (open && isNarrow()) toggle()
   }
 
   return (
@@ -57,7 +60,7 @@ export function Chat({ roomId }: { roomId: string }) {
         {open && memberCount > 0 && (
           <button
             type="button"
-            className="plain here"
+            ref={here}
             aria-expanded={who}
             aria-controls={people}
             title={members.slice(0, 20).map(({ username }) => username).join(", ")}

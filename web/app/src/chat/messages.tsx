@@ -50,7 +50,7 @@ export const Messages = memo(function Messages(props: MessagesProps) {
     <div className="said">
       <div ref={list} className="messages" role="log" aria-label="Messages" aria-busy={loading} tabIndex={0} onScroll={scrolled}>
         {more && (
-          <button type="button" className="plain older" disabled={loading} onClick={() => void older()}>
+          <button type="button" className="plain older" onClick={() => void older()}>
             {loading ? "Loading…" : "Older messages"}
           </button>
         )}

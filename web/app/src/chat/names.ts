@@ -1,18 +1,23 @@
-import type { ChatMessage, Member } from "atrium-client"
+import type { ChatMessage, Member, Room } from "atrium-client"
 import { useMemo } from "react"
 
 /** What users are called, by id. */
 export type Names = ReadonlyMap<string, string>
 
-/** The names of who is in a room, and of who has written there; the same object as long as they are the same. */
-export function useNames(members: readonly Member[], messages: readonly ChatMessage[]): Names {
-  const key = useMemo(() => {
-    const names = new Map<string, string>()
-    for (const { user } of messages) if (user.id) names.set(user.id, user.name)
+/** Those that have been seen in a room: whoever has left can still be mentioned. */
+const seen = new WeakMap<Room, Names>()
+
+/** The names of who is or was in a room, and of who has written there; the same object as long as they are the same. */
+export function useNames(room: Room, members: readonly Member[], messages: readonly ChatMessage[]): Names {
+  return useMemo(() => {
+    const before: Names = seen.get(room) ?? new Map()
+    const names = new Map(before)
+    for (const { user } of messages) if (user.id) names.set(user.id, user.name || user.id)
     for (const { userId, username } of members) names.set(userId, username)
-    return JSON.stringify([...names])
-  }, [members, messages])
-  return useMemo(() => new Map(JSON.parse(key) as [string, string][]), [key])
+    if (names.size === before.size && [...names].every(([userId, name]) => before.get(userId) === name)) return before
+    seen.set(room, names)
+    return names
+  }, [room, members, messages])
 }
 
 /** What a message's author is called. Backends may write in nobody's name. */
