@@ -193,7 +193,7 @@ test("what is said offline waits, and is stored once", async () => {
   await alice.page.getByRole("status").getByText(/^Offline/).waitFor()
   await say(alice, "In the tunnel")
   await say(alice, "Still in it")
-  await line(alice, "In the tunnel").getByText("Waiting for the connection").waitFor()
+  await line(alice, "Still in it").getByText("Waiting for the connection").waitFor()
   await alice.accessible()
   await alice.picture("chat-offline")
   await say(bob, "Where are you?")

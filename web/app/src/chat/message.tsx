@@ -4,7 +4,7 @@ import { Avatar } from "../shell/avatar.tsx"
 import { Content, mentions, plainly } from "./content.tsx"
 import { authorOf, type Names } from "./names.ts"
 import { tooLong, useGrowing } from "./size.ts"
-import { clock, fullTime } from "./timeline.ts"
+import { clock, fullTime, shortClock } from "./timeline.ts"
 
 export interface MessageProps {
   message: ChatMessage
@@ -59,7 +59,7 @@ export const Message = memo(function Message(props: MessageProps) {
         <Avatar userId={user.id || author} name={author} picture={user.avatar} />
       ) : (
         <time className="aside" dateTime={createdAt} title={fullTime(createdAt)}>
-          {clock(createdAt)}
+          {shortClock(createdAt)}
         </time>
       )}
       <div className="body">

@@ -74,16 +74,19 @@ export const Messages = memo(function Messages(props: MessagesProps) {
             />
           </Fragment>
         ))}
-        {pending.map(({ clientId, content, createdAt }) => (
-          <div key={clientId} className="message headed">
-            <Avatar userId={me.userId} name={me.name} />
+        {pending.map(({ clientId, content, createdAt }, i) => (
+          <div key={clientId} className={i === 0 ? "message headed" : "message"}>
+            {i === 0 ? <Avatar userId={me.userId} name={me.name} /> : <span className="aside" />}
             <div className="body">
-              <div className="by">
-                <b>{me.name}</b> <time dateTime={createdAt}>{clock(createdAt)}</time> <Waiting />
-              </div>
+              {i === 0 && (
+                <div className="by">
+                  <b>{me.name}</b> <time dateTime={createdAt}>{clock(createdAt)}</time>
+                </div>
+              )}
               <p className="pending">
                 <Content text={content} names={names} me={me.userId} />
               </p>
+              {i === waiting - 1 && <Waiting />}
             </div>
           </div>
         ))}
@@ -99,7 +102,7 @@ export const Messages = memo(function Messages(props: MessagesProps) {
 
 function Waiting() {
   const state = useConnection()
-  return <small className="soft">{state === "online" ? "Sending…" : "Waiting for the connection"}</small>
+  return <small>{state === "online" ? "Sending…" : "Waiting for the connection"}</small>
 }
 
 /** Asks for older messages, one page at a time. */

@@ -44,4 +44,7 @@ export function dayName(time: string, now = new Date()): string {
 const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" })
 const fullFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" })
 export const clock = (time: string): string => clockFormat.format(new Date(time))
+/** Without AM and PM, for where there is little room. */
+export const shortClock = (time: string): string =>
+  clockFormat.formatToParts(new Date(time)).filter(({ type }) => type !== "dayPeriod").map(({ value }) => value).join("").trim()
 export const fullTime = (time: string): string => fullFormat.format(new Date(time))
