@@ -6,8 +6,8 @@ export default defineConfig({
     // Needs a recorded trace; `npm run trace` runs it alone.
     exclude: ["interop/trace.test.ts"],
     setupFiles: ["interop/setup.ts"],
-    // Each file starts servers of its own; side by side they would measure each other.
-    fileParallelism: false,
+    // Each file starts servers of its own, and mostly waits.
+    maxWorkers: 2,
     pool: "forks",
     environmentOptions: { happyDOM: { settings: { fetch: { disableSameOriginPolicy: true } } } },
     testTimeout: 60_000,

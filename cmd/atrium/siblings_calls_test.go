@@ -24,6 +24,7 @@ type apiCall struct {
 var apiCalls = map[string]apiCall{
 	"GET /api/v1/presence":                      {query: "?userId=ID", status: 200},
 	"GET /api/v1/users/{userId}/sessions":       {status: 200, noRubbish: true},
+	"GET /api/v1/sessions":                      {query: "?userId=ID", status: 200},
 	"POST /api/v1/users/{userId}/disconnect":    {status: 200, closes: 4403, noRubbish: true},
 	"POST /api/v1/users/{userId}/revoke":        {status: 200, closes: 4401, noRubbish: true},
 	"GET /api/v1/users/{userId}/notifications":  {status: 200, own: true},
