@@ -214,6 +214,8 @@ func (a *API) problem(err error) error {
 		return huma.NewError(statusOf(coded.Code), coded.Message)
 	case errors.As(err, &status):
 		return err
+	case errors.Is(err, context.Canceled):
+		return huma.Error503ServiceUnavailable("the call was given up") // by who made it, or it is the end
 	case db.Retryable(err):
 		a.opts.Logger.Warn("call failed", "error", err)
 		return huma.Error503ServiceUnavailable("the database is not available at the moment")

@@ -2,6 +2,7 @@ import type { DocHandle } from "@automerge/automerge-repo"
 import type { SavedState } from "atrium-client"
 import { useConnection, useSaved } from "atrium-client/react"
 import { useEffect, useState } from "react"
+import { useWorkspace } from "../workspace.ts"
 
 const order: SavedState[] = ["local", "received", "disk"]
 /** What is saved faster than this is not worth a flicker. */
@@ -11,12 +12,36 @@ const calm = 400
 export function SavedMark({ handle }: { handle: DocHandle<any> }) {
   const state = useCalm(useSaved(handle))
   const offline = useConnection() !== "online"
-  const words = { local: offline ? "Saved here" : "Saving…", received: "Received", disk: "On disk" }
+  const kept = useKept(handle, offline)
+  const words = { local: offline && kept ? "Saved here" : "Saving…", received: "Received", disk: "On disk" }
   return (
     <span className="saved" data-state={state} title="Where your newest words are">
       {words[state]}
     </span>
   )
+}
+
+/** Whether the newest state is kept in this browser; it is looked at while that is all there is. */
+function useKept(handle: DocHandle<any>, wanted: boolean): boolean {
+  const { repo } = useWorkspace()
+  const [kept, setKept] = useState(false)
+  useEffect(() => {
+    if (!wanted) return
+    let newest = 0
+    const keep = async () => {
+      const own = ++newest
+      setKept(false)
+      await repo.flush([handle.documentId])
+      if (own === newest) setKept(true)
+    }
+    void keep()
+    handle.on("heads-changed", keep)
+    return () => {
+      newest++
+      handle.off("heads-changed", keep)
+    }
+  }, [handle, repo, wanted])
+  return kept
 }
 
 /** The state; a worse one only once it has lasted. */
