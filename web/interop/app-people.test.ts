@@ -33,7 +33,8 @@ const log = ({ page }: Person) => page.getByRole("log")
 const line = (person: Person, text: string) => log(person).locator(".message").filter({ hasText: text })
 const bell = ({ page }: Person, unread = 0) =>
   page.getByRole("button", { name: unread > 0 ? `Notifications, ${unread} unread` : "Notifications", exact: true })
-const titled = (person: Person, start: RegExp) => until(`its title is like ${start}`, async () => start.test(await person.page.title()))
+const titled = (person: Person, start: RegExp) =>
+  until(`its title is like ${start}`, async () => start.test(await person.page.title()))
 const top = (person: Person, text: string) => line(person, text).evaluate((row) => row.getBoundingClientRect().top)
 
 async function say(person: Person, text: string): Promise<void> {
@@ -133,7 +134,8 @@ test("what is unread stands in the tab's title until it is seen", async () => {
   // Further up nothing moves, and what comes waits for her.
   await log(alice).hover()
   await alice.page.mouse.wheel(0, -500)
-  await until("it has scrolled", () => log(alice).evaluate(({ scrollTop, scrollHeight, clientHeight }) => scrollHeight - scrollTop - clientHeight > 400))
+  const fromEnd = () => log(alice).evaluate((list) => list.scrollHeight - list.scrollTop - list.clientHeight)
+  await until("it has scrolled", async () => (await fromEnd()) > 400)
   const before = await top(alice, "Note 40")
   await fill(roomId, ["Down here"])
   await titled(alice, /^\(1\) /)
@@ -269,6 +271,26 @@ test("a push by curl rings in both of a user's tabs, and reading it in one is re
   expect(await one.page.evaluate(() => document.activeElement?.getAttribute("aria-label"))).toBe("Notifications")
 })
 
+test("an inbox of many pages, and an empty one", async () => {
+  for (let i = 1; i <= 70; i++) await call(atrium, "users/emil/notifications", { kind: "count", title: `This is ${i}.` })
+  const emil = await come("Emil")
+  await bell(emil, 70).click()
+  const inbox = emil.page.getByRole("dialog", { name: "Notifications" })
+  await inbox.getByText("This is 70.").waitFor()
+  expect(await inbox.getByRole("listitem").count()).toBe(50)
+  await inbox.getByRole("button", { name: "Older" }).click()
+  await inbox.getByText("This is 1.").waitFor({ state: "attached" })
+  await inbox.getByRole("button", { name: "Older" }).waitFor({ state: "detached" })
+  expect(await inbox.getByRole("listitem").count()).toBe(70)
+  await emil.page.getByRole("heading", { name: "Documents" }).click()
+  await inbox.waitFor({ state: "detached" })
+
+  const fay = await come("Fay")
+  await bell(fay).click()
+  await fay.page.getByText("You have no notifications.").waitFor()
+  await fay.accessible()
+})
+
 for (const colorScheme of ["light", "dark"] as const) {
   test(`how it looks, in ${colorScheme}`, async () => {
     const { path } = await newRoom()
@@ -304,7 +326,8 @@ for (const colorScheme of ["light", "dark"] as const) {
     await alice.accessible()
     await alice.picture(`inbox-${colorScheme}`)
     await alice.page.keyboard.press("Escape")
-    await curl("users/alice-liddell/notifications", { kind: "build", title: "Build 812 has failed", body: "3 of 1,204 tests do not pass." })
+    const failed = { kind: "build", title: "Build 812 has failed", body: "3 of 1,204 tests do not pass." }
+    await curl("users/alice-liddell/notifications", failed)
     await alice.page.getByRole("status").getByText("Build 812").waitFor()
     await alice.accessible()
     await alice.picture(`toast-${colorScheme}`)

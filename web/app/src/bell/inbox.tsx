@@ -61,7 +61,9 @@ export function Inbox({ id, inbox, close }: InboxProps) {
           {problem}
         </p>
       )}
-      {notifications.length === 0 && <p className="empty soft">{loaded ? "You have no notifications." : "Waiting for the server…"}</p>}
+      {notifications.length === 0 && (
+        <p className="empty soft">{loaded ? "You have no notifications." : "Waiting for the server…"}</p>
+      )}
       <ul>
         {notifications.map((notification) => (
           <li key={notification.id}>

@@ -90,7 +90,13 @@ export function Box({ room, field, names, me, replyTo, endReply, editLast }: Box
       {found.length > 0 && (
         <ul id={list} role="listbox" aria-label="Whom to mention" className="card">
           {found.map(([userId, name], i) => (
-            <li key={userId} id={`${list}-${i}`} role="option" aria-selected={i === chosen} onMouseDown={(event) => (event.preventDefault(), take(userId))}>
+            <li
+              key={userId}
+              id={`${list}-${i}`}
+              role="option"
+              aria-selected={i === chosen}
+              onMouseDown={(event) => (event.preventDefault(), take(userId))}
+            >
               <Avatar userId={userId} name={name} /> {name} <span className="soft">{userId}</span>
             </li>
           ))}

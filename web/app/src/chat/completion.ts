@@ -15,7 +15,12 @@ export interface Completion {
 const shown = 6
 
 /** Completes names after an @ in a field. */
-export function useCompletion(field: RefObject<HTMLTextAreaElement | null>, names: Names, me: string, write: (text: string) => void): Completion {
+export function useCompletion(
+  field: RefObject<HTMLTextAreaElement | null>,
+  names: Names,
+  me: string,
+  write: (text: string) => void,
+): Completion {
   const [begun, setBegun] = useState<string>() // what stands behind the @
   const [chosen, setChosen] = useState(0)
   const found = useMemo(() => (begun === undefined ? [] : matching(names, begun, me)), [names, begun, me])

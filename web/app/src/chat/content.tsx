@@ -36,7 +36,9 @@ export function Content({ text, names, me }: { text: string; names: Names; me: s
 
 /** What a message says, on one line and without markup. */
 export const plainly = (text: string, names: Names): string =>
-  text.replace(special, (found, userId?: string) => (userId === undefined ? found : `@${names.get(userId) ?? userId}`)).replace(/\s+/g, " ")
+  text
+    .replace(special, (found, userId?: string) => (userId === undefined ? found : `@${names.get(userId) ?? userId}`))
+    .replace(/\s+/g, " ")
 
 export const mentions = (text: string, userId: string): boolean => text.includes(`@{${userId}}`)
 

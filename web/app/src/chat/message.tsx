@@ -136,7 +136,13 @@ function EditForm({ content, save, cancel }: { content: string; save: (text: str
   }
   return (
     <form className="edit" onKeyDown={press} onSubmit={(event) => (event.preventDefault(), save(text))}>
-      <textarea ref={field} aria-label="Change the message" rows={1} value={text} onChange={(event) => setText(event.target.value)} />
+      <textarea
+        ref={field}
+        aria-label="Change the message"
+        rows={1}
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+      />
       {problem && (
         <p role="alert" className="problem">
           {problem}

@@ -49,47 +49,49 @@ export const Messages = memo(function Messages(props: MessagesProps) {
   return (
     <div className="said">
       <div ref={list} className="messages" role="log" aria-label="Messages" aria-busy={loading} tabIndex={0} onScroll={scrolled}>
-        {more && (
-          <button type="button" className="plain older" onClick={() => void older()}>
-            {loading ? "Loading…" : "Older messages"}
-          </button>
-        )}
-        {status === "joined" && messages.length + waiting === 0 && <p className="empty soft">Nobody has written here yet.</p>}
-        {status === "forbidden" && <p className="empty soft">You may not read what is said here.</p>}
-        {lines.map(({ message, day, isNew, headed }) => (
-          <Fragment key={message.id}>
-            {day && <p className="day">{day}</p>}
-            {isNew && <p className="day new">New</p>}
-            <Message
-              message={message}
-              headed={headed}
-              to={message.replyTo ? byId.get(message.replyTo) : undefined}
-              names={names}
-              me={me.userId}
-              room={room}
-              editing={editing === message.id}
-              edit={edit}
-              end={end}
-              reply={reply}
-            />
-          </Fragment>
-        ))}
-        {pending.map(({ clientId, content, createdAt }, i) => (
-          <div key={clientId} className={i === 0 ? "message headed" : "message"}>
-            {i === 0 ? <Avatar userId={me.userId} name={me.name} /> : <span className="aside" />}
-            <div className="body">
-              {i === 0 && (
-                <div className="by">
-                  <b>{me.name}</b> <time dateTime={createdAt}>{clock(createdAt)}</time>
-                </div>
-              )}
-              <p className="pending">
-                <Content text={content} names={names} me={me.userId} />
-              </p>
-              {i === waiting - 1 && <Waiting />}
+        <div>
+          {more && (
+            <button type="button" className="plain older" onClick={() => void older()}>
+              {loading ? "Loading…" : "Older messages"}
+            </button>
+          )}
+          {status === "joined" && messages.length + waiting === 0 && <p className="empty soft">Nobody has written here yet.</p>}
+          {status === "forbidden" && <p className="empty soft">You may not read what is said here.</p>}
+          {lines.map(({ message, day, isNew, headed }) => (
+            <Fragment key={message.id}>
+              {day && <p className="day">{day}</p>}
+              {isNew && <p className="day new">New</p>}
+              <Message
+                message={message}
+                headed={headed}
+                to={message.replyTo ? byId.get(message.replyTo) : undefined}
+                names={names}
+                me={me.userId}
+                room={room}
+                editing={editing === message.id}
+                edit={edit}
+                end={end}
+                reply={reply}
+              />
+            </Fragment>
+          ))}
+          {pending.map(({ clientId, content, createdAt }, i) => (
+            <div key={clientId} className={i === 0 ? "message headed" : "message"}>
+              {i === 0 ? <Avatar userId={me.userId} name={me.name} /> : <span className="aside" />}
+              <div className="body">
+                {i === 0 && (
+                  <div className="by">
+                    <b>{me.name}</b> <time dateTime={createdAt}>{clock(createdAt)}</time>
+                  </div>
+                )}
+                <p className="pending">
+                  <Content text={content} names={names} me={me.userId} />
+                </p>
+                {i === waiting - 1 && <Waiting />}
+              </div>
             </div>
-          </div>
-        ))}
+          ))}
+        </div>
       </div>
       {!atEnd && unread > 0 && (
         <button type="button" className="primary newer" onClick={toEnd}>

@@ -16,6 +16,7 @@ export function People({ id, members, count, me }: { id: string; members: readon
     <ul id={id} className="people" aria-label="Who is here" tabIndex={0}>
       {shown.map(({ userId, username, avatar }) => {
         const status = statuses.get(userId)?.status
+        const own = status === undefined || status === "offline" ? "online" : status
         return (
           <li key={userId}>
             <span className="presence" data-status={status}>
@@ -23,7 +24,7 @@ export function People({ id, members, count, me }: { id: string; members: readon
             </span>
             <span className="name">{username}</span>
             {userId === me ? (
-              <select aria-label="Your status" value={status === "offline" ? "online" : (status ?? "online")} onChange={(event) => set(event.target.value)}>
+              <select aria-label="Your status" value={own} onChange={(event) => set(event.target.value)}>
                 <option value="online">Online</option>
                 <option value="away">Away</option>
                 <option value="busy">Busy</option>

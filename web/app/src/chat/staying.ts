@@ -7,7 +7,10 @@ interface Staying {
   toEnd: () => void
 }
 
-/** Keeps a list where its reader is: at its end, or with the same row in the same place, whatever comes above or below. */
+/**
+ * Keeps a list where its reader is: at its end, or with the same row in the same
+ * place, whatever comes above or below. The list's one child holds the rows.
+ */
 export function useStaying(list: RefObject<HTMLElement | null>, rows: unknown): Staying {
   const [atEnd, setAtEnd] = useState(true)
   const place = useRef<{ row?: HTMLElement; top: number; atEnd: boolean }>({ top: 0, atEnd: true })
@@ -16,7 +19,8 @@ export function useStaying(list: RefObject<HTMLElement | null>, rows: unknown): 
     const element = list.current!
     if (element.clientHeight === 0) return // it is hidden
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 24
-    const row = ([...element.children] as HTMLElement[]).find((row) => row.dataset.id && row.offsetTop + row.offsetHeight > element.scrollTop)
+    const rows = [...element.firstElementChild!.children] as HTMLElement[]
+    const row = rows.find(({ dataset, offsetTop, offsetHeight }) => dataset.id && offsetTop + offsetHeight > element.scrollTop)
     place.current = { row, top: row ? row.offsetTop - element.scrollTop : 0, atEnd }
     setAtEnd(atEnd)
   }, [list])
@@ -38,6 +42,7 @@ export function useStaying(list: RefObject<HTMLElement | null>, rows: unknown): 
   useEffect(() => {
     const observer = new ResizeObserver(stay)
     observer.observe(list.current!)
+    observer.observe(list.current!.firstElementChild!) // a row may grow by itself
     return () => observer.disconnect()
   }, [list, stay])
   return { atEnd, look, toEnd }

@@ -25,7 +25,8 @@ export function timeline(messages: readonly ChatMessage[], mark: number | undefi
       before?.user.id === message.user.id &&
       before.user.name === message.user.name &&
       Date.parse(message.createdAt) - Date.parse(before.createdAt) < together
-    return { message, day: begins ? dayName(message.createdAt) : undefined, isNew, headed: begins || isNew || !goesOn || !!message.replyTo }
+    const headed = begins || isNew || !goesOn || message.replyTo !== undefined
+    return { message, day: begins ? dayName(message.createdAt) : undefined, isNew, headed }
   })
 }
 
