@@ -4,8 +4,13 @@ import { seriesOf, span } from "./series.ts"
 import "uplot/dist/uPlot.min.css"
 
 const height = 96
-/** How often a chart moves on by itself. */
+/** How often a chart moves on by itself, and how often it is drawn at most, in milliseconds. */
 const movesEvery = 1_000
+const drawnEvery = 100
+/** For how many seconds more the newest value is drawn, so that it is seen at once. */
+const ahead = 4
+/** How much higher than its highest value a chart is. */
+const headroom = 1.1
 const dark = matchMedia("(prefers-color-scheme: dark)")
 
 /** The last minutes of a metric. It is drawn again when `at`, the time of its newest value, changes. */
@@ -32,18 +37,27 @@ export function Chart({ metric, label, at, format }: { metric: string; label: st
     }
   }, [metric, format])
 
-  useEffect(() => plot.current?.setData(data(metric)), [metric, at])
+  const drawing = useRef<ReturnType<typeof setTimeout>>(undefined)
+  useEffect(() => {
+    drawing.current ??= setTimeout(() => {
+      drawing.current = undefined
+      plot.current!.setData(data(metric))
+    }, drawnEvery)
+  }, [metric, at])
+  useEffect(() => () => clearTimeout(drawing.current), [])
 
   return <div className="chart" ref={place} role="img" aria-label={label} style={{ height }} />
 }
 
-/** What has been seen, held until now. */
+/** What has been seen, the newest held until the chart's end. */
 function data(metric: string): uPlot.AlignedData {
-  const { times, values } = seriesOf(metric)
-  if (times.length === 0) return [[], []]
-  const now = Math.max(Date.now() / 1_000, times.at(-1)!)
-  return [[...times, now], [...values, values.at(-1)!]]
+  const series = seriesOf(metric)
+  if (!series) return [[], []]
+  const { times, values } = series
+  return [[...times, end()], [...values, values.at(-1)!]]
 }
+
+const end = () => Date.now() / 1_000 + ahead
 
 function options(element: HTMLElement, format: (value: number) => string): uPlot.Options {
   const style = getComputedStyle(element)
@@ -55,8 +69,8 @@ function options(element: HTMLElement, format: (value: number) => string): uPlot
     cursor: { show: false },
     padding: [8, 0, 4, 0],
     scales: {
-      x: { range: () => [Date.now() / 1_000 - span, Date.now() / 1_000] },
-      y: { range: (_, least, most) => [Math.min(least ?? 0, 0), most > least || most > 0 ? most * 1.1 : 1] },
+      x: { range: () => [end() - span, end()] },
+      y: { range: (_, least, most) => [Math.min(least ?? 0, 0), (most > 0 ? most : 1) * headroom] },
     },
     axes: [
       { show: false },
@@ -66,7 +80,7 @@ function options(element: HTMLElement, format: (value: number) => string): uPlot
         font: "11px system-ui, sans-serif",
         grid: { stroke: line, width: 1 },
         ticks: { show: false },
-        splits: (_, __, least, most) => [least, (least + most) / 2, most].map((split) => split / 1.1),
+        splits: (_, __, least, most) => [least, (least + most / headroom) / 2, most / headroom],
         values: (_, splits) => splits.map(format),
       },
     ],

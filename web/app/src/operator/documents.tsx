@@ -1,6 +1,6 @@
 import { Link } from "wouter"
 import { bytes, count } from "../dashboard/units.ts"
-import { shortTime } from "../documents/time.ts"
+import { Ago } from "../shell/ago.tsx"
 import { usePage, usePaging } from "./pages.ts"
 import { Table } from "./table.tsx"
 
@@ -42,7 +42,7 @@ export function Documents() {
           <td className="number">{bytes(document.bytes)}</td>
           <td className="number">{count(document.changes)}</td>
           <td>
-            <time dateTime={document.updatedAt}>{shortTime(new Date(document.updatedAt))}</time>
+            <Ago time={document.updatedAt} />
           </td>
           <td>{document.open.map(where).join(", ") || "–"}</td>
         </tr>

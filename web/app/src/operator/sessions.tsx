@@ -1,7 +1,7 @@
 import { useDeferredValue, useState } from "react"
 import { Link } from "wouter"
 import { bytes } from "../dashboard/units.ts"
-import { shortTime } from "../documents/time.ts"
+import { Ago } from "../shell/ago.tsx"
 import { type Act, ActDialog } from "./act.tsx"
 import { usePage, usePaging } from "./pages.ts"
 import { Table } from "./table.tsx"
@@ -64,7 +64,7 @@ export function Sessions() {
             </th>
             <td title={session.node}>{session.node?.slice(0, 8) ?? "–"}</td>
             <td>
-              <time dateTime={session.connectedAt}>{shortTime(new Date(session.connectedAt))}</time>
+              <Ago time={session.connectedAt} />
             </td>
             <td>{session.remoteAddress ?? "–"}</td>
             <td className="number">{bytes(session.queuedBytes)}</td>
