@@ -149,9 +149,14 @@ func (s *Server) Start() {
 // Kill ends a server as a crash does. Start brings it back with what it had.
 func (s *Server) Kill() {
 	s.t.Helper()
+	family := s.family()
 	fmt.Fprintln(s.stdin.(interface{ Write([]byte) (int, error) }), "keep")
 	<-s.done
-	// What it has forked, and what still holds its port.
+	// What it has forked goes on for a moment, and takes what comes.
+	for _, pid := range family {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	// What still holds its port.
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		if err := syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL); err != nil || time.Now().After(deadline) {
 			return
@@ -166,8 +171,14 @@ func (s *Server) Stall() { s.signal(syscall.SIGSTOP) }
 // Resume undoes Stall.
 func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
 
-// signal reaches all of a server's processes; Postgres' have groups of their own.
 func (s *Server) signal(sig syscall.Signal) {
+	for _, pid := range s.family() {
+		syscall.Kill(pid, sig)
+	}
+}
+
+// family returns a server's processes; Postgres' have groups of their own.
+func (s *Server) family() []int {
 	children := make(map[int][]int)
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
@@ -179,8 +190,9 @@ func (s *Server) signal(sig syscall.Signal) {
 		fmt.Sscan(rest, &state, &parent)
 		children[parent] = append(children[parent], pid)
 	}
-	for all := []int{s.cmd.Process.Pid}; len(all) > 0; all = all[1:] {
-		syscall.Kill(all[0], sig)
-		all = append(all, children[all[0]]...)
+	all := []int{s.cmd.Process.Pid}
+	for i := 0; i < len(all); i++ {
+		all = append(all, children[all[i]]...)
 	}
+	return all
 }
