@@ -28,6 +28,7 @@ export default defineConfig({
     // Top-level await, and no script that the policy of web.go would refuse.
     target: "es2022",
     modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 1_200, // kB; what is sent, packed, a test bounds
   },
   server: {
     // `npm run dev --workspace app` beside `make run`.
