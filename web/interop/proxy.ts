@@ -91,10 +91,15 @@ export class Proxy {
   #forward(direction: Direction, pair: Pair, from: Socket, to: Socket): void {
     if (this.#stalled) from.pause()
     let last = Promise.resolve()
+    let held = 0
     from.on("data", (data) => {
       const wait = this.delay()
-      if (wait === 0) return this.#pass(direction, pair, from, to, data)
-      last = last.then(() => sleep(wait)).then(() => this.#pass(direction, pair, from, to, data))
+      if (wait === 0 && held === 0) return this.#pass(direction, pair, from, to, data)
+      held++
+      last = last.then(() => sleep(wait)).then(() => {
+        held--
+        this.#pass(direction, pair, from, to, data)
+      })
     })
   }
 

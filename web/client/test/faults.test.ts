@@ -80,7 +80,7 @@ test("talking, typing and notifying over networks that cut", async () => {
     const wanted = workers.flatMap(({ name }) => Array.from({ length: perRound }, (_, n) => `${name} ${n}`)).sort()
     for (const worker of workers) {
       await until(
-        () => `${worker.name} hears all: ${worker.heard.length} of ${wanted.length}`,
+        () => `${worker.name} hears all: ${worker.heard.length} of ${wanted.length}; it is ${worker.client.state}, and ${worker.room.value.status}`,
         () => worker.heard.length >= wanted.length && worker.room.value.pending.length === 0,
         30_000,
       )
