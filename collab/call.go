@@ -248,7 +248,5 @@ func (r *room) turnAway(e event) {
 		e.reply.Fail(errGone)
 	case edited:
 		e.reply.Fail(errGone)
-	case closed:
-		e.reply.Ack(nil)
 	}
 }

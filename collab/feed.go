@@ -169,5 +169,4 @@ func (r *room) close(e closed, st *seat) {
 		}
 		r.leaveIfIdle(m)
 	}
-	e.reply.Ack(nil)
 }

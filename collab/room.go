@@ -157,6 +157,9 @@ func (r *room) apply(e event) {
 		if e.seat.pending.Add(-1) == 0 && !e.seat.among.Load() {
 			r.cursors.leave(s) // it may have moved on its way in, and was not let in
 		}
+		if left, ok := e.event.(closed); ok {
+			left.reply.Ack(nil) // from here on the seat refuses cursors
+		}
 		if r.members[s] == nil {
 			r.module.vacate(s, e.seat)
 		}

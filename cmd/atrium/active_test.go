@@ -408,7 +408,9 @@ func TestMoveAfterLeave(t *testing.T) {
 		alice.ask(moveMsg(doc, msg{"x": 1})) // acknowledged, if it overtakes the leave
 	}
 	alice.ask(leaveDocumentMsg(doc))
-	eventually(t, "moving is forbidden", 5*time.Second, func() bool { return outcome(alice.ask(moveMsg(doc, msg{"x": 1}))) == "forbidden" })
+	if answer := alice.ask(moveMsg(doc, msg{"x": 1})); outcome(answer) != "forbidden" {
+		t.Errorf("got %v, want forbidden", answer)
+	}
 	for _, u := range bob.enter(doc)["users"].([]any) {
 		if user := u.(map[string]any); user["x"] != nil {
 			t.Errorf("%v has a cursor, and no session that is there", user)
