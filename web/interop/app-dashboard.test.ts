@@ -48,16 +48,14 @@ test("a pushed value is drawn within a second", async () => {
   await push("orders.open", 41)
   await until("it has a tile", () => tile(alice, "orders.open").isVisible())
   await alice.page.getByText("curl -X PUT").waitFor({ state: "detached" })
-  const took: number[] = []
   for (const value of [50, 1_000_000, 42]) {
     const before = await drawn(alice, "orders.open")
     const began = performance.now()
     await push("orders.open", value)
     await until("it is written", async () => (await now(alice, "orders.open"))!.replace(/\D/g, "") === (value === 1e6 ? "1" : String(value)))
     await until("it is drawn", async () => (await drawn(alice, "orders.open")) !== before)
-    took.push(performance.now() - began)
+    expect(performance.now() - began).toBeLessThan(1_000)
   }
-  expect(Math.min(...took)).toBeLessThan(1_000) // a busy machine may be late once
   await push("last.build", { branch: "main", passed: true })
   await tile(alice, "last.build").getByText('"passed": true').waitFor()
   await alice.accessible()

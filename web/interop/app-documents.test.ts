@@ -1,21 +1,17 @@
 // Documents in Atrium's own app, by people with browsers.
 
 import { generateAutomergeUrl } from "@automerge/automerge-repo"
-import { afterAll, expect, test } from "vitest"
+import { expect, test } from "vitest"
 import { apiKey, token } from "./atrium.ts"
-import { type Person, useBrowser, type Visit } from "./browser.ts"
+import { away, type Person, useBrowser, type Visit } from "./browser.ts"
 import { useAtrium } from "./fixture.ts"
-import { type Proxy, proxy } from "./proxy.ts"
+import { proxy } from "./proxy.ts"
 import { RawPeer } from "./raw.ts"
 import { until } from "./wait.ts"
 
 const atrium = useAtrium({ dev: true })
 const strict = useAtrium()
 const { visit } = useBrowser()
-/** What a browser prints by itself while the server is away. */
-const away = /WebSocket connection to|Failed to load resource: net::/
-const proxies: Proxy[] = []
-afterAll(() => proxies.forEach((one) => one.refuse()))
 
 /** Somebody's editor. */
 const editor = ({ page }: Person) => page.getByRole("textbox", { name: "Text", exact: true })
@@ -95,7 +91,6 @@ test("without a network one writes on, and nothing is lost", async () => {
   const alice = await come("Alice", "/")
   const path = await write(alice, "Train", "Aboard.")
   const line = await proxy(atrium.port)
-  proxies.push(line)
   const bob = await visit(line.url.replace("ws:", "http:").replace("/ws", path), { allow: away })
   await bob.signIn("Bob")
   await agree([bob], "Aboard.")

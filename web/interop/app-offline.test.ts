@@ -1,7 +1,7 @@
 // The app while the server is away, from its first moment on.
 
 import { expect, test } from "vitest"
-import { useBrowser } from "./browser.ts"
+import { away, useBrowser } from "./browser.ts"
 import { useAtrium } from "./fixture.ts"
 import { until } from "./wait.ts"
 
@@ -9,7 +9,7 @@ const atrium = useAtrium({ dev: true })
 const { visit } = useBrowser()
 
 test("it opens without a server, and what is written then is not lost", async () => {
-  const alice = await (await visit(atrium.http, { allow: /WebSocket connection to|Failed to load resource: net::/ })).signIn("Alice")
+  const alice = await (await visit(atrium.http, { allow: away })).signIn("Alice")
   const { page } = alice
   const editor = page.getByRole("textbox", { name: "Text", exact: true })
   const says = (text: string) => until(`the text says ${text}`, async () => (await editor.textContent()) === text)

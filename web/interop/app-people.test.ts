@@ -2,20 +2,16 @@
 
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
-import { afterAll, expect, test } from "vitest"
+import { expect, test } from "vitest"
 import { apiKey, type Atrium, token } from "./atrium.ts"
-import { type Person, useBrowser, type Visit } from "./browser.ts"
+import { away, type Person, useBrowser, type Visit } from "./browser.ts"
 import { useAtrium } from "./fixture.ts"
-import { type Proxy, proxy } from "./proxy.ts"
+import { proxy } from "./proxy.ts"
 import { until } from "./wait.ts"
 
 const atrium = useAtrium({ dev: true })
 const strict = useAtrium()
 const { visit } = useBrowser()
-/** What a browser prints by itself while the server is away. */
-const away = /WebSocket connection to|Failed to load resource: net::/
-const proxies: Proxy[] = []
-afterAll(() => proxies.forEach((one) => one.refuse()))
 
 async function come(name: string, path = "/", settings?: Visit): Promise<Person> {
   return (await visit(atrium.http + path, settings)).signIn(name)
@@ -186,7 +182,6 @@ test("older messages come while one scrolls, and nothing jumps", async () => {
 test("what is said offline waits, and is stored once", async () => {
   const { path } = await newRoom()
   const tunnel = await proxy(atrium.port)
-  proxies.push(tunnel)
   const bob = await come("Bob", path)
   const alice = await (await visit(tunnel.http + path, { allow: away })).signIn("Alice")
   await say(alice, "On the train")

@@ -7,6 +7,8 @@ import { join } from "node:path"
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core"
 import { afterAll, afterEach, beforeAll, expect } from "vitest"
 
+/** What a browser prints by itself while the server is away. */
+export const away = /WebSocket connection to|Failed to load resource: net::/
 /** Where this run's screenshots are, for people to look at. */
 export const pictures = mkdtempSync(join(tmpdir(), "atrium-pictures-"))
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")

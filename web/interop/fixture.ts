@@ -3,11 +3,15 @@
 import { afterAll, afterEach, beforeAll } from "vitest"
 import { Atrium, type AtriumOptions, tempDir } from "./atrium.ts"
 import { hangUpAll } from "./clients.ts"
+import { refuseAll } from "./proxy.ts"
 
 export function useAtrium(options: AtriumOptions = {}): Atrium {
   const atrium = new Atrium(tempDir(), options)
   beforeAll(() => atrium.start())
   afterEach(hangUpAll)
-  afterAll(() => atrium.stop())
+  afterAll(() => {
+    refuseAll()
+    return atrium.stop()
+  })
   return atrium
 }

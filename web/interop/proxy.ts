@@ -14,8 +14,14 @@ interface Pair {
 export async function proxy(port: number): Promise<Proxy> {
   const made = new Proxy(port)
   await made.allow()
+  all.add(made)
   return made
 }
+
+const all = new Set<Proxy>()
+
+/** Ends every proxy that there is. */
+export const refuseAll = (): void => all.forEach((one) => one.refuse())
 
 export class Proxy {
   #port = 0

@@ -1,6 +1,7 @@
 import type { AutomergeUrl, DocHandle } from "@automerge/automerge-repo"
 import { useAtrium } from "atrium-client/react"
-import { useEffect, useRef, useState } from "react"
+import { useRef, useState } from "react"
+import { Dialog } from "../shell/dialog.tsx"
 import { useWorkspace } from "../workspace.ts"
 import { type Catalog, remove } from "./catalog.ts"
 import { forget } from "./opened.ts"
@@ -17,7 +18,6 @@ export function RemoveDialog({ documentId, title, catalog, close }: Removed & { 
   const dialog = useRef<HTMLDialogElement>(null)
   const [problem, setProblem] = useState("")
   const [busy, setBusy] = useState(false)
-  useEffect(() => dialog.current!.showModal(), [])
 
   const unlist = () => {
     dialog.current!.close()
@@ -42,26 +42,19 @@ export function RemoveDialog({ documentId, title, catalog, close }: Removed & { 
   }
 
   return (
-    <dialog ref={dialog} className="card" aria-labelledby="remove-title" onClose={close}>
-      <h2 id="remove-title">Remove “{title || "Untitled"}”?</h2>
-      <p>
-        Out of the list, it can still be opened by its link. Deleted, it is gone for everyone, with its history, and
-        nobody can bring it back.
-      </p>
-      <p role="alert" className="problem">
-        {problem}
-      </p>
-      <div className="choices">
-        <button type="button" onClick={() => dialog.current!.close()}>
-          Cancel
-        </button>
-        <button type="button" onClick={unlist}>
-          Remove from the list
-        </button>
-        <button type="button" className="danger" disabled={busy} onClick={() => void destroy()}>
-          Delete for everyone
-        </button>
-      </div>
-    </dialog>
+    <Dialog
+      dialog={dialog}
+      title={`Remove “${title || "Untitled"}”?`}
+      text="Out of the list, it can still be opened by its link. Deleted, it is gone for everyone, with its history, and nobody can bring it back."
+      problem={problem}
+      close={close}
+    >
+      <button type="button" onClick={unlist}>
+        Remove from the list
+      </button>
+      <button type="button" className="danger" disabled={busy} onClick={() => void destroy()}>
+        Delete for everyone
+      </button>
+    </Dialog>
   )
 }

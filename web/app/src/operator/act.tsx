@@ -1,5 +1,6 @@
 import { useAtrium } from "atrium-client/react"
-import { useEffect, useRef, useState } from "react"
+import { useRef, useState } from "react"
+import { Dialog } from "../shell/dialog.tsx"
 
 /** What an operator may do to a user. */
 export interface Act {
@@ -28,7 +29,6 @@ export function ActDialog({ act: { kind, userId, username }, close }: { act: Act
   const [problem, setProblem] = useState("")
   const [busy, setBusy] = useState(false)
   const { ask, means, act } = words[kind]
-  useEffect(() => dialog.current!.showModal(), [])
 
   const go = async () => {
     setBusy(true)
@@ -43,20 +43,10 @@ export function ActDialog({ act: { kind, userId, username }, close }: { act: Act
   }
 
   return (
-    <dialog ref={dialog} className="card" aria-labelledby="act-title" onClose={close}>
-      <h2 id="act-title">{ask(username || userId)}</h2>
-      <p>{means}</p>
-      <p role="alert" className="problem">
-        {problem}
-      </p>
-      <div className="choices">
-        <button type="button" onClick={() => dialog.current!.close()}>
-          Cancel
-        </button>
-        <button type="button" className="danger" disabled={busy} onClick={() => void go()}>
-          {act}
-        </button>
-      </div>
-    </dialog>
+    <Dialog dialog={dialog} title={ask(username || userId)} text={means} problem={problem} close={close}>
+      <button type="button" className="danger" disabled={busy} onClick={() => void go()}>
+        {act}
+      </button>
+    </Dialog>
   )
 }
